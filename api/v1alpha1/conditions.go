@@ -1,0 +1,139 @@
+package v1alpha1
+
+// Conditions that every kind has. They follow kstatus: Ready is always there; Reconciling and Stalled are there, with
+// status True, only while they apply.
+const (
+	// ConditionReady says whether the operator did all it can for the object as it is declared. It never waits for a
+	// person: a member whose invitation was handed to the mail server is Ready while Pending.
+	ConditionReady = "Ready"
+	// ConditionReconciling says that work is under way and will go on by itself.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled says that only an edit of the object, or of the object it collides with, can help.
+	ConditionStalled = "Stalled"
+)
+
+// Conditions of an Organization.
+const (
+	// ConditionAdminRedundancy is False while only one usable admin is left: should that person be away, nobody can act.
+	ConditionAdminRedundancy = "AdminRedundancy"
+	// ConditionPolicyEnforced says whether the admission policies that uphold the role rules are installed as shipped.
+	ConditionPolicyEnforced = "PolicyEnforced"
+)
+
+// Conditions of an OrgMember.
+const (
+	// ConditionInvitationSent says whether the mail of the present invitation was handed over to the mail server.
+	// It is absent where no mail is due: for robots and members activated without asking.
+	ConditionInvitationSent = "InvitationSent"
+	// ConditionAccepted says what the person did with the invitation: True after accepting, False after declining or
+	// expiry, Unknown while undecided.
+	ConditionAccepted = "Accepted"
+	// ConditionDormant says that the member was not active for the organization's spec.members.dormantAfter.
+	ConditionDormant = "Dormant"
+	// ConditionOwnerProtected is True while the owner's membership ought to end or shrink (deleted, demoted, suspended,
+	// expired) and does not, because an organization is never without its owner. Transfer the ownership first.
+	ConditionOwnerProtected = "OwnerProtected"
+)
+
+// Reasons that every kind uses.
+const (
+	// ReasonReady: everything declared is in place.
+	ReasonReady = "Ready"
+	// ReasonProgressing: the operator is at work and comes back by itself.
+	ReasonProgressing = "Progressing"
+	// ReasonDeleting: the object is being deleted and waits until what it gave has ended.
+	ReasonDeleting = "Deleting"
+	// ReasonOrganizationNotFound: the namespace has no Organization (yet). Nothing is granted; it heals when one arrives.
+	ReasonOrganizationNotFound = "OrganizationNotFound"
+	// ReasonOrganizationDeleting: the Organization, or its home namespace, is being deleted; access has ended.
+	ReasonOrganizationDeleting = "OrganizationDeleting"
+)
+
+// Reasons of an Organization.
+const (
+	// ReasonOwnerNotFound: the OrgMember named by spec.owner does not exist (yet).
+	ReasonOwnerNotFound = "OwnerNotFound"
+	// ReasonOwnerNotActive: the owner exists and has not accepted yet, so nobody acts as the owner.
+	ReasonOwnerNotActive = "OwnerNotActive"
+	// ReasonOwnerNotUsable: spec.owner names somebody who cannot be owner (a robot, a duplicate, somebody leaving, not
+	// active or not an admin); the owner before stays in force.
+	ReasonOwnerNotUsable = "OwnerNotUsable"
+	// ReasonDuplicateOrganization: the namespace has an older Organization, which wins.
+	ReasonDuplicateOrganization = "DuplicateOrganization"
+	// ReasonSeveralAdmins: two or more usable admins.
+	ReasonSeveralAdmins = "SeveralAdmins"
+	// ReasonOneAdmin: one usable admin only.
+	ReasonOneAdmin = "OneAdmin"
+	// ReasonNoAdmin: no usable admin yet.
+	ReasonNoAdmin = "NoAdmin"
+)
+
+// Reasons of an OrgMember.
+const (
+	// ReasonActive: the member has joined and has the access of their role and assignments.
+	ReasonActive = "Active"
+	// ReasonRobot: a service account, active without being asked.
+	ReasonRobot = "Robot"
+	// ReasonActivatedWithoutAsking: spec.invitation.mode None made the member active without a mail.
+	ReasonActivatedWithoutAsking = "ActivatedWithoutAsking"
+	// ReasonAwaitingAcceptance: invited, undecided.
+	ReasonAwaitingAcceptance = "AwaitingAcceptance"
+	// ReasonAccepted: the person accepted.
+	ReasonAccepted = "Accepted"
+	// ReasonDeclined: the person declined. A resend asks again.
+	ReasonDeclined = "Declined"
+	// ReasonInvitationExpired: nobody answered in time. A resend asks again.
+	ReasonInvitationExpired = "InvitationExpired"
+	// ReasonMembershipExpired: spec.expiresAt has passed.
+	ReasonMembershipExpired = "MembershipExpired"
+	// ReasonSuspended: spec.suspended is set.
+	ReasonSuspended = "Suspended"
+	// ReasonDemoted: spec.role of the owner is not Admin.
+	ReasonDemoted = "Demoted"
+	// ReasonDuplicateEmail: an older member of the organization has the same email, whatever its case.
+	ReasonDuplicateEmail = "DuplicateEmail"
+	// ReasonDuplicateUsername: an older member of the organization has the same username.
+	ReasonDuplicateUsername = "DuplicateUsername"
+	// ReasonRobotNotAllowed: the service account is neither of the home namespace nor of one of the workspaces.
+	ReasonRobotNotAllowed = "RobotNotAllowed"
+	// ReasonOwnerProtected: see ConditionOwnerProtected.
+	ReasonOwnerProtected = "OwnerProtected"
+	// ReasonInvitationQueued: the mail was not tried yet.
+	ReasonInvitationQueued = "InvitationQueued"
+	// ReasonInvitationSent: the mail server took the mail.
+	ReasonInvitationSent = "InvitationSent"
+	// ReasonInvitationDeferred: the mail server refused for now; the operator tries again by itself.
+	ReasonInvitationDeferred = "InvitationDeferred"
+	// ReasonInvitationRejected: the mail server refused for good; mend the address or ask for a resend.
+	ReasonInvitationRejected = "InvitationRejected"
+	// ReasonMailerUnavailable: no mail server could be used. This is the platform's trouble, not the member's.
+	ReasonMailerUnavailable = "MailerUnavailable"
+)
+
+// Reasons of a Workspace.
+const (
+	// ReasonNamespaceConflict: the namespace exists already, is somebody else's and did not consent to be used.
+	ReasonNamespaceConflict = "NamespaceConflict"
+	// ReasonNamespaceInvalid: the namespace's name is too long or is the organization's home.
+	ReasonNamespaceInvalid = "NamespaceInvalid"
+	// ReasonNamespaceTerminating: the namespace is being deleted by somebody else; it is made anew once gone.
+	ReasonNamespaceTerminating = "NamespaceTerminating"
+	// ReasonNamespaceAdopted: the namespace existed already and consented.
+	ReasonNamespaceAdopted = "NamespaceAdopted"
+)
+
+// Reasons of a WorkspaceAssignment and of its parts in status.workspaces.
+const (
+	// ReasonGranted: the access is in place.
+	ReasonGranted = "Granted"
+	// ReasonMemberNotFound: the OrgMember named by spec.member does not exist (yet).
+	ReasonMemberNotFound = "MemberNotFound"
+	// ReasonMemberNotActive: the member is suspended, expired, declined, a duplicate or leaving.
+	ReasonMemberNotActive = "MemberNotActive"
+	// ReasonWorkspaceNotFound: a Workspace named by spec.workspaces does not exist (yet).
+	ReasonWorkspaceNotFound = "WorkspaceNotFound"
+	// ReasonWorkspaceNotReady: the Workspace has no namespace to work in (yet).
+	ReasonWorkspaceNotReady = "WorkspaceNotReady"
+	// ReasonAssignmentExpired: spec.expiresAt has passed.
+	ReasonAssignmentExpired = "AssignmentExpired"
+)

@@ -1,0 +1,286 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Administration says how the admins of an organization share its rights.
+// +kubebuilder:validation:Enum=Shared;OwnerOnly
+type Administration string
+
+const (
+	// AdministrationShared lets admins do everything but transfer the ownership and change the administration itself.
+	AdministrationShared Administration = "Shared"
+	// AdministrationOwnerOnly keeps to the owner alone: adding and removing admins and billing admins, editing billing,
+	// cancelling the subscription and deleting the organization.
+	AdministrationOwnerOnly Administration = "OwnerOnly"
+)
+
+// OrganizationProfile is how an organization presents itself.
+type OrganizationProfile struct {
+	// description says in a few sentences what the organization is. At most 1024 characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule=`!self.matches('[\\x00-\\x08\\x0b-\\x1f\\x7f\\x{80}-\\x{9f}\\x{2028}-\\x{202e}\\x{2066}-\\x{2069}]')`,message="description must not contain control or text-direction characters"
+	Description string `json:"description,omitempty"`
+
+	// website is the organization's web address, with http or https. At most 2048 characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule=`isURL(self) && url(self).getHost() != '' && url(self).getScheme() in ['http', 'https']`,message="website must be an address such as https://acme.example"
+	Website string `json:"website,omitempty"`
+
+	// logoURL is the https address of the organization's logo. At most 2048 characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule=`isURL(self) && url(self).getHost() != '' && url(self).getScheme() == 'https'`,message="logoURL must be an address such as https://acme.example/logo.svg"
+	LogoURL string `json:"logoURL,omitempty"`
+}
+
+// OrganizationBilling says whom invoices go to.
+type OrganizationBilling struct {
+	// email receives invoices. At most 254 characters.
+	// +optional
+	Email EmailAddress `json:"email,omitempty"`
+
+	// company is the legal name on invoices. At most 128 characters.
+	// +optional
+	Company Line `json:"company,omitempty"`
+
+	// address is the postal address on invoices; it may have several lines. At most 512 characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule=`!self.matches('[\\x00-\\x09\\x0b-\\x1f\\x7f\\x{80}-\\x{9f}\\x{2028}-\\x{202e}\\x{2066}-\\x{2069}]')`,message="address must not contain control or text-direction characters other than line breaks"
+	Address string `json:"address,omitempty"`
+
+	// vatID is the tax number on invoices. 2 to 32 letters, digits, dots, dashes, slashes and blanks.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[A-Za-z0-9./ -]+$')`,message="vatID consists of letters, digits, dots, dashes, slashes and blanks"
+	VATID string `json:"vatID,omitempty"`
+}
+
+// OrganizationSubscription is what the organization has booked.
+// +kubebuilder:validation:MinProperties=1
+type OrganizationSubscription struct {
+	// plan is the name of the booked plan. At most 63 characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$')`,message="plan consists of letters, digits, dots, dashes and underscores, and starts and ends with a letter or digit"
+	Plan string `json:"plan,omitempty"`
+
+	// seats is how many people are paid for, from 1 to 1000000. No limit when left out.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	Seats int32 `json:"seats,omitempty"`
+
+	// cancelled says that the subscription ends when what is paid runs out. Default false.
+	// +optional
+	Cancelled bool `json:"cancelled,omitempty"`
+
+	// paidThrough is the moment until which the subscription is paid, as RFC 3339.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=35
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^2[01][0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$') && timestamp(self) > timestamp('1999-01-01T00:00:00Z')`,message="paidThrough must be a moment with its time zone, such as 2027-01-01T00:00:00Z (RFC 3339, years 2000 to 2199)"
+	PaidThrough *metav1.Time `json:"paidThrough,omitempty"`
+}
+
+// OrganizationInvitations holds the rules for inviting.
+// +kubebuilder:validation:MinProperties=1
+type OrganizationInvitations struct {
+	// validFor is how long an invitation can be accepted, such as 168h. From 1h to 720h; default 168h (a week).
+	// It counts for invitations sent from now on.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^([0-9]{1,6}(\\.[0-9]{1,9})?[hms])+$') && duration(self) >= duration('1h') && duration(self) <= duration('720h')`,message="validFor must be a duration from 1h to 720h, such as 168h"
+	ValidFor *metav1.Duration `json:"validFor,omitempty"`
+
+	// remindBefore is how long before its expiry an unanswered invitation is repeated once, such as 24h. From 1h to 360h.
+	// No reminder when left out.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^([0-9]{1,6}(\\.[0-9]{1,9})?[hms])+$') && duration(self) >= duration('1h') && duration(self) <= duration('360h')`,message="remindBefore must be a duration from 1h to 360h, such as 24h"
+	RemindBefore *metav1.Duration `json:"remindBefore,omitempty"`
+
+	// allowedDomains are the mail domains that new members may have, such as acme.example. Any when left out. At most 64.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:XValidation:rule=`self.matches('^([\\pL\\pN]([\\pL\\pM\\pN-]{0,61}[\\pL\\pM\\pN])?\\.)+[\\pL\\pN]([\\pL\\pM\\pN-]{0,61}[\\pL\\pM\\pN])?$') && !self.matches('\\.[0-9]+$')`,message="an allowed domain must look like acme.example"
+	AllowedDomains []string `json:"allowedDomains,omitempty"`
+
+	// locale is the language of mails to members who have none of their own, such as it. Default en.
+	// +optional
+	Locale Locale `json:"locale,omitempty"`
+}
+
+// OrganizationMembers holds the rules for members.
+// +kubebuilder:validation:MinProperties=1
+type OrganizationMembers struct {
+	// dormantAfter is how long a member may be inactive before the condition Dormant says so, such as 2160h.
+	// From 24h to 43800h. Never when left out.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule=`self.matches('^([0-9]{1,6}(\\.[0-9]{1,9})?[hms])+$') && duration(self) >= duration('24h') && duration(self) <= duration('43800h')`,message="dormantAfter must be a duration from 24h to 43800h, such as 2160h"
+	DormantAfter *metav1.Duration `json:"dormantAfter,omitempty"`
+}
+
+// OrganizationSpec is what an organization is to be.
+type OrganizationSpec struct {
+	// displayName is the name that people read, in mails and on the invitation page. At most 128 characters.
+	// Default: the name of the object.
+	// +optional
+	DisplayName Line `json:"displayName,omitempty"`
+
+	// owner is the name of the OrgMember who owns the organization, in the same namespace. The owner is an admin, whatever
+	// the role of that OrgMember says, and cannot be removed: name another admin here first. The OrgMember may be applied
+	// later than the Organization. It is never set by itself.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="owner must be the name of an OrgMember in this namespace, such as jane"
+	Owner string `json:"owner,omitempty"`
+
+	// administration is Shared (admins share every right but ownership) or OwnerOnly (admins, billing, cancelling and
+	// deleting are the owner's alone). Default Shared.
+	// +optional
+	// +default="Shared"
+	// +kubebuilder:default=Shared
+	Administration Administration `json:"administration,omitempty"`
+
+	// profile is how the organization presents itself.
+	// +optional
+	Profile *OrganizationProfile `json:"profile,omitempty"`
+
+	// billing says whom invoices go to.
+	// +optional
+	Billing *OrganizationBilling `json:"billing,omitempty"`
+
+	// subscription is what the organization has booked.
+	// +optional
+	Subscription *OrganizationSubscription `json:"subscription,omitempty"`
+
+	// invitations holds the rules for inviting.
+	// +optional
+	Invitations *OrganizationInvitations `json:"invitations,omitempty"`
+
+	// members holds the rules for members.
+	// +optional
+	Members *OrganizationMembers `json:"members,omitempty"`
+}
+
+// MemberCounts is how many OrgMembers an organization has, in all and by state.
+type MemberCounts struct {
+	// total counts every OrgMember.
+	// +required
+	Total int32 `json:"total"`
+	// pending counts those who were invited and have not answered.
+	// +required
+	Pending int32 `json:"pending"`
+	// active counts those who joined, robots included.
+	// +required
+	Active int32 `json:"active"`
+	// suspended counts those who are suspended.
+	// +required
+	Suspended int32 `json:"suspended"`
+	// declined counts those who declined.
+	// +required
+	Declined int32 `json:"declined"`
+	// expired counts those whose invitation or membership expired.
+	// +required
+	Expired int32 `json:"expired"`
+}
+
+// OrganizationStatus is what is true of an organization. Only the operator writes it.
+type OrganizationStatus struct {
+	// observedGeneration is the metadata.generation that this status is about; -1 before the first look.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are Ready, Reconciling, Stalled, AdminRedundancy and PolicyEnforced.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// owner is the OrgMember who owns the organization now. It follows spec.owner once that names a usable admin, so that
+	// ownership never falls between two people.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Owner string `json:"owner,omitempty"`
+
+	// admins are the usable admins by name: people who are Active and not leaving. At most the first hundred.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:MaxLength=253
+	Admins []string `json:"admins,omitempty"`
+
+	// members counts the OrgMembers.
+	// +optional
+	Members *MemberCounts `json:"members,omitempty"`
+
+	// workspaces counts the Workspaces.
+	// +optional
+	Workspaces *int32 `json:"workspaces,omitempty"`
+}
+
+// Organization is a group of people and robots who share workspaces. The namespace it is in is its home: members,
+// workspaces and assignments belong to it by being there. One per namespace; the oldest wins.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=org,categories=orgkeeper
+// +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.spec.owner`
+// +kubebuilder:printcolumn:name="Members",type=integer,JSONPath=`.status.members.total`
+// +kubebuilder:printcolumn:name="Pending",type=integer,JSONPath=`.status.members.pending`
+// +kubebuilder:printcolumn:name="Workspaces",type=integer,JSONPath=`.status.workspaces`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Admins",type=string,JSONPath=`.status.admins`,priority=1
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Organization struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard metadata of Kubernetes objects.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty,omitzero"`
+
+	// spec is what the organization is to be.
+	// +required
+	Spec OrganizationSpec `json:"spec,omitzero"`
+
+	// status is what is true of it. Only the operator writes it.
+	// +optional
+	// +kubebuilder:default:={"observedGeneration":-1}
+	Status OrganizationStatus `json:"status,omitempty,omitzero"`
+}
+
+// OrganizationList is a list of Organizations.
+//
+// +kubebuilder:object:root=true
+type OrganizationList struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of lists.
+	metav1.ListMeta `json:"metadata,omitempty"`
+	// items are the Organizations.
+	Items []Organization `json:"items"`
+}

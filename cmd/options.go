@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/orgkeeper/orgkeeper/internal/mail"
+	"github.com/orgkeeper/orgkeeper/internal/rbac"
+)
+
+// options are all settings of the operator. A setting is a flag; secrets are files that a flag names.
+type options struct {
+	leaderElect          bool
+	leaderElectNamespace string
+	metricsAddress       string
+	portalAddress        string
+	portalURL            string
+	keysDir              string
+	usernamePrefix       string
+	roles                rbac.Roles
+	mailFrom             mail.Address
+	smtp                 mail.Config
+	log                  zap.Options
+}
+
+// bind defines the flags.
+func (o *options) bind(fs *flag.FlagSet) {
+	fs.BoolVar(&o.leaderElect, "leader-elect", true, "act only while holding the lease; with more than one replica, needed")
+	fs.StringVar(&o.leaderElectNamespace, "leader-elect-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease; default: the environment variable POD_NAMESPACE")
+	fs.StringVar(&o.metricsAddress, "metrics-bind-address", ":8081", "host:port that serves /metrics, /healthz and /readyz")
+	fs.StringVar(&o.portalAddress, "portal-bind-address", ":8080", "host:port that serves the invitation page")
+	fs.StringVar(&o.portalURL, "portal-url", "", "address of the invitation page as people reach it, such as https://orgkeeper.example; links in mails start with it (required)")
+	fs.StringVar(&o.keysDir, "invitation-keys-dir", "", "folder with the keys of invitation links, one file of at least 32 bytes each, base64 or raw; the first by name signs, all verify (required)")
+	fs.StringVar(&o.usernamePrefix, "username-prefix", "", "what the cluster's authenticator puts before an email to make the username, such as oidc:")
+	fs.StringVar(&o.roles.View, "view-role", "view", "ClusterRole behind the access View")
+	fs.StringVar(&o.roles.Edit, "edit-role", "edit", "ClusterRole behind the access Edit")
+	fs.StringVar(&o.roles.Admin, "admin-role", "orgkeeper:workspace-admin", "ClusterRole behind the access Admin")
+	fs.StringVar(&o.mailFrom.Address, "mail-from", "", "sender of all mails, such as invitations@orgkeeper.example (required)")
+	fs.StringVar(&o.mailFrom.Name, "mail-from-name", "orgkeeper", "name shown beside the sender")
+	fs.StringVar(&o.smtp.Address, "smtp-address", "", "host:port of the mail server (required)")
+	o.smtp.TLS = mail.StartTLS
+	fs.Var(&o.smtp.TLS, "smtp-tls", "starttls (usual on port 587), tls (usual on port 465) or none")
+	fs.StringVar(&o.smtp.Username, "smtp-username", "", "user for AUTH; empty: no AUTH")
+	fs.StringVar(&o.smtp.PasswordFile, "smtp-password-file", "", "file with the password for AUTH; read at each connection")
+	fs.StringVar(&o.smtp.CAFile, "smtp-ca-file", "", "file with the certificates to trust, PEM; empty: the system's")
+	fs.StringVar(&o.smtp.ServerName, "smtp-server-name", "", "name expected in the mail server's certificate; empty: the host of --smtp-address")
+	fs.StringVar(&o.smtp.HELO, "smtp-helo", "", "name to say HELO with; empty: the domain of --mail-from")
+	fs.DurationVar(&o.smtp.Timeout, "smtp-timeout", 30*time.Second, "longest time to hand over one mail")
+	o.log.BindFlags(fs)
+}
+
+// validate names every setting that is missing or wrong.
+func (o *options) validate() error {
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+
+	if u, err := url.Parse(o.portalURL); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" {
+		problem("--portal-url must be an address such as https://orgkeeper.example, not %q", o.portalURL)
+	}
+	o.portalURL = strings.TrimRight(o.portalURL, "/")
+	for flag, address := range map[string]string{"--portal-bind-address": o.portalAddress, "--metrics-bind-address": o.metricsAddress} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			problem("%s must be host:port such as :8080, not %q", flag, address)
+		}
+	}
+	if o.keysDir == "" {
+		problem("--invitation-keys-dir must name the folder with the keys of invitation links")
+	}
+	if err := o.mailFrom.Validate(); err != nil {
+		problem("--mail-from must be an address such as invitations@orgkeeper.example")
+	}
+	if o.leaderElect && o.leaderElectNamespace == "" {
+		problem("--leader-elect-namespace must name a namespace when POD_NAMESPACE is not set")
+	}
+	for flag, role := range map[string]string{"--view-role": o.roles.View, "--edit-role": o.roles.Edit, "--admin-role": o.roles.Admin} {
+		if role == "" {
+			problem("%s must name a ClusterRole", flag)
+		}
+	}
+	if err := o.smtp.Validate(); err != nil {
+		problem("--smtp-*: %w", err)
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,166 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
+)
+
+// afterConflict is how soon to look again after somebody else wrote first. The cache has the newer object by then.
+const afterConflict = 50 * time.Millisecond
+
+// quiet makes a lost race an ordinary matter: no error, and another look soon.
+func quiet(result ctrl.Result, err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+		return ctrl.Result{RequeueAfter: afterConflict}, nil
+	}
+	return result, client.IgnoreNotFound(err)
+}
+
+// reconciler fetches the object, hands it over, and keeps lost races quiet. It stands where ctrl wants a Reconciler.
+func reconciler[T client.Object](c client.Client, r reconcile.ObjectReconciler[T]) reconcile.Reconciler {
+	inner := reconcile.AsReconciler(c, r)
+	return reconcile.Func(func(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+		return quiet(inner.Reconcile(ctx, req))
+	})
+}
+
+// finish is the one way out of a reconcile: it writes the verdict into the conditions, patches the status if anything
+// in it changed, tells an Event when Ready changed, and comes back when time alone changes the verdict.
+func (d Deps) finish(ctx context.Context, before, obj client.Object, v rules.Verdict, wake time.Time) (ctrl.Result, error) {
+	told := d.report(obj, v)
+	if !equality.Semantic.DeepEqual(before, obj) {
+		if err := d.patchStatus(ctx, before, obj); err != nil {
+			return ctrl.Result{}, err
+		}
+		if told {
+			kind := corev1.EventTypeNormal
+			if v.Stalled {
+				kind = corev1.EventTypeWarning
+			}
+			d.Recorder.Eventf(obj, nil, kind, v.Reason, "Reconcile", "%s", v.Message)
+			ctrl.LoggerFrom(ctx).Info("Ready changed", "ready", v.Ready, "reason", v.Reason)
+		}
+	}
+	return d.wakeAt(wake), nil
+}
+
+// patchStatus writes what changed in the status, unless somebody wrote the object since it was read.
+func (d Deps) patchStatus(ctx context.Context, before, obj client.Object) error {
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := d.Client.Status().Patch(ctx, obj, patch); err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	return nil
+}
+
+// report sets Ready, Reconciling and Stalled, and says whether Ready changed.
+func (d Deps) report(obj client.Object, v rules.Verdict) bool {
+	conditions, observed := statusOf(obj)
+	*observed = obj.GetGeneration()
+	flag := func(kind string, on bool) {
+		if on {
+			d.condition(obj, kind, metav1.ConditionTrue, v.Reason, v.Message)
+		} else {
+			meta.RemoveStatusCondition(conditions, kind)
+		}
+	}
+	flag(v1alpha1.ConditionReconciling, v.Reconciling)
+	flag(v1alpha1.ConditionStalled, v.Stalled)
+
+	status := metav1.ConditionFalse
+	if v.Ready {
+		status = metav1.ConditionTrue
+	}
+	old := meta.FindStatusCondition(*conditions, v1alpha1.ConditionReady)
+	told := old == nil || old.Status != status || old.Reason != v.Reason
+	d.condition(obj, v1alpha1.ConditionReady, status, v.Reason, v.Message)
+	return told
+}
+
+// maxMessage is how long the message of a condition gets, in bytes. The API allows 32768; nobody reads that.
+const maxMessage = 1024
+
+// condition sets one condition about the present generation.
+func (d Deps) condition(obj client.Object, kind string, status metav1.ConditionStatus, reason, message string) {
+	conditions, _ := statusOf(obj)
+	meta.SetStatusCondition(conditions, metav1.Condition{
+		Type:               kind,
+		Status:             status,
+		Reason:             reason,
+		Message:            cut(message, maxMessage),
+		ObservedGeneration: obj.GetGeneration(),
+		LastTransitionTime: metav1.NewTime(d.Clock.Now()),
+	})
+}
+
+// cut shortens a text to so many bytes, between characters.
+func cut(s string, bytes int) string { return strings.ToValidUTF8(s[:min(len(s), bytes)], "") }
+
+// wakeAt comes back at a moment; the zero time means never.
+func (d Deps) wakeAt(at time.Time) ctrl.Result {
+	if at.IsZero() {
+		return ctrl.Result{}
+	}
+	return ctrl.Result{RequeueAfter: max(at.Sub(d.Clock.Now()), time.Millisecond)}
+}
+
+// claim makes an object ours before anything is done for it: the finalizer, so that nothing it gave is left behind, and
+// the Organization as its owner, so that it goes with the organization.
+func (d Deps) claim(ctx context.Context, h rules.Home, obj client.Object, finalizer string) error {
+	before := obj.DeepCopyObject().(client.Object)
+	controllerutil.AddFinalizer(obj, finalizer)
+	if h.Live() && h.Organization.UID != obj.GetUID() {
+		if err := controllerutil.SetOwnerReference(h.Organization, obj, d.Client.Scheme(), controllerutil.WithBlockOwnerDeletion(true)); err != nil {
+			return fmt.Errorf("set the owner reference: %w", err)
+		}
+	}
+	return d.patchMeta(ctx, before, obj)
+}
+
+// release lets an object go.
+func (d Deps) release(ctx context.Context, obj client.Object, finalizer string) error {
+	before := obj.DeepCopyObject().(client.Object)
+	controllerutil.RemoveFinalizer(obj, finalizer)
+	return d.patchMeta(ctx, before, obj)
+}
+
+// patchMeta writes what changed outside the status, unless somebody wrote the object since it was read.
+func (d Deps) patchMeta(ctx context.Context, before, obj client.Object) error {
+	if equality.Semantic.DeepEqual(before, obj) {
+		return nil
+	}
+	if err := d.Client.Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("write metadata: %w", err)
+	}
+	return nil
+}
+
+// statusOf is where a kind keeps its conditions and observed generation.
+func statusOf(obj client.Object) (*[]metav1.Condition, *int64) {
+	switch o := obj.(type) {
+	case *v1alpha1.Organization:
+		return &o.Status.Conditions, &o.Status.ObservedGeneration
+	case *v1alpha1.OrgMember:
+		return &o.Status.Conditions, &o.Status.ObservedGeneration
+	case *v1alpha1.Workspace:
+		return &o.Status.Conditions, &o.Status.ObservedGeneration
+	case *v1alpha1.WorkspaceAssignment:
+		return &o.Status.Conditions, &o.Status.ObservedGeneration
+	}
+	panic(fmt.Sprintf("%T is not one of our kinds", obj))
+}

@@ -1,0 +1,135 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/facts"
+	"github.com/orgkeeper/orgkeeper/internal/rbac"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
+)
+
+// maxAdmins is how many names status.admins holds.
+const maxAdmins = 100
+
+// OrganizationReconciler keeps the roles in force: the RoleBindings in the home, and the counts.
+type OrganizationReconciler struct{ Deps }
+
+// Reconcile takes the roll of the members and makes the home's RoleBindings follow it.
+func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Organization) (ctrl.Result, error) {
+	h, err := r.Facts.Home(ctx, o.Namespace)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	inForce := h.Organization != nil && h.Organization.UID == o.UID
+	if o.DeletionTimestamp != nil {
+		return r.finalize(ctx, h, o, inForce)
+	}
+	if !inForce {
+		before := o.DeepCopy()
+		o.Status = v1alpha1.OrganizationStatus{Conditions: o.Status.Conditions}
+		return r.finish(ctx, before, o, rules.JudgeOrganization(h, o, nil, false), rules.Never)
+	}
+	if err := r.claim(ctx, h, o, v1alpha1.FinalizerOrganization); err != nil {
+		return ctrl.Result{}, err
+	}
+	members, err := r.Facts.Members(ctx, o.Namespace)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	workspaces, err := r.Facts.Workspaces(ctx, o.Namespace)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	roll := rules.Take(h, members, facts.RobotHomes(o.Namespace, workspaces))
+	if err := r.applyBindings(ctx, o.Namespace, rbac.HomeBindings, rbac.Home(o, roll.Access)); err != nil {
+		return ctrl.Result{}, err
+	}
+	before := o.DeepCopy()
+	o.Status.Owner = h.Owner
+	o.Status.Admins = roll.Admins[:min(len(roll.Admins), maxAdmins)]
+	o.Status.Members = &roll.Counts
+	o.Status.Workspaces = new(int32(len(workspaces)))
+	r.reportRedundancy(o, roll.Admins)
+	wanted := slices.ContainsFunc(members, func(m v1alpha1.OrgMember) bool { return m.Name == o.Spec.Owner })
+	return r.finish(ctx, before, o, rules.JudgeOrganization(h, o, roll.Owner, wanted), roll.Wake)
+}
+
+func (r *OrganizationReconciler) reportRedundancy(o *v1alpha1.Organization, admins []string) {
+	status, reason, message := metav1.ConditionTrue, v1alpha1.ReasonSeveralAdmins, fmt.Sprintf("%d admins can act", len(admins))
+	switch len(admins) {
+	case 0:
+		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonNoAdmin, "nobody can act as an admin yet"
+	case 1:
+		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonOneAdmin, "only "+admins[0]+" can act as an admin; add a second one"
+	}
+	r.condition(o, v1alpha1.ConditionAdminRedundancy, status, reason, message)
+}
+
+// finalize lets an Organization go once nobody has a role or access through it. Members, workspaces and assignments
+// follow by their owner references.
+func (r *OrganizationReconciler) finalize(ctx context.Context, h rules.Home, o *v1alpha1.Organization, inForce bool) (ctrl.Result, error) {
+	if !controllerutil.ContainsFinalizer(o, v1alpha1.FinalizerOrganization) {
+		return ctrl.Result{}, nil
+	}
+	if inForce {
+		if err := r.applyBindings(ctx, o.Namespace, rbac.HomeBindings, nil); err != nil {
+			return ctrl.Result{}, err
+		}
+		left, err := r.accessLeft(ctx, o.Namespace)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if left != "" {
+			before := o.DeepCopy()
+			v := rules.JudgeOrganization(h, o, nil, false)
+			v.Message = "access in " + left + " ends; then the organization goes"
+			return r.finish(ctx, before, o, v, rules.Never)
+		}
+	}
+	return ctrl.Result{}, r.release(ctx, o, v1alpha1.FinalizerOrganization)
+}
+
+// accessLeft names the first namespace, of the home and its workspaces, where a live RoleBinding of ours is left.
+func (r *OrganizationReconciler) accessLeft(ctx context.Context, home string) (string, error) {
+	bindings, err := r.liveBindings(ctx, home, rbac.HomeBindings)
+	if err != nil || len(bindings) > 0 {
+		return home, err
+	}
+	workspaces, err := r.Facts.Workspaces(ctx, home)
+	if err != nil {
+		return "", err
+	}
+	for i := range workspaces {
+		namespace := workspaces[i].Status.Namespace
+		if namespace == "" {
+			continue
+		}
+		bindings, err := r.liveBindings(ctx, namespace, rbac.WorkspaceBindings)
+		if err != nil || len(bindings) > 0 {
+			return namespace, err
+		}
+	}
+	return "", nil
+}
+
+// SetupWithManager registers the controller and what wakes it.
+func (r *OrganizationReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	w := watches{r.Client, r.Facts}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("organization").
+		For(&v1alpha1.Organization{}).
+		// The one that was oldest goes: another comes into force.
+		Watches(&v1alpha1.Organization{}, w.eachIn(w.organizations), existenceMatters).
+		Watches(&v1alpha1.OrgMember{}, w.rollChanged(), standingMatters).
+		Watches(&v1alpha1.Workspace{}, w.eachIn(w.organizations), workspaceMatters).
+		Watches(bindingKind, w.each(w.organizationOfBinding)).
+		WatchesMetadata(namespaceKind, w.eachHome(w.organizations), terminationMatters).
+		Complete(reconciler(r.Client, r))
+}

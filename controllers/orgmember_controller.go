@@ -1,0 +1,125 @@
+package controllers
+
+import (
+	"context"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/facts"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
+)
+
+// OrgMemberReconciler keeps the state of memberships, and lets a member go only once no access is left.
+type OrgMemberReconciler struct{ Deps }
+
+// Reconcile judges one membership and reports it.
+func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMember) (ctrl.Result, error) {
+	h, err := r.Facts.Home(ctx, m.Namespace)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	f, err := r.Facts.Member(ctx, h, m)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	s := rules.Judge(h, f)
+	if m.DeletionTimestamp == nil {
+		if err := r.claim(ctx, h, m, v1alpha1.FinalizerMember); err != nil {
+			return ctrl.Result{}, err
+		}
+	} else if s.Protected == "" {
+		return r.finalize(ctx, m, s)
+	}
+	count, err := r.Facts.WorkspaceCount(ctx, h, s)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	before := m.DeepCopy()
+	m.Status.State, m.Status.Role, m.Status.Username, m.Status.Workspaces = s.State, s.Role, s.Username, &count
+	if _, robot := rules.Robot(m); s.Active && !robot && m.Status.AcceptedAt == nil {
+		// Activated without asking: from now on this is a fact, whatever becomes of spec.invitation.
+		now := metav1.NewTime(h.Now)
+		m.Status.AcceptedAt = &now
+	}
+	r.reportAcceptance(m, s)
+	return r.finish(ctx, before, m, s.Verdict, s.Wake)
+}
+
+func (r *OrgMemberReconciler) reportAcceptance(m *v1alpha1.OrgMember, s rules.Standing) {
+	r.condition(m, v1alpha1.ConditionAccepted, s.Accepted, s.AcceptedReason, acceptedMessage[s.AcceptedReason])
+	if s.Protected == "" {
+		meta.RemoveStatusCondition(&m.Status.Conditions, v1alpha1.ConditionOwnerProtected)
+		return
+	}
+	r.condition(m, v1alpha1.ConditionOwnerProtected, metav1.ConditionTrue, s.Protected,
+		"the owner keeps role and access; transfer ownership first")
+}
+
+var acceptedMessage = map[string]string{
+	v1alpha1.ReasonRobot:                  "a service account is not asked",
+	v1alpha1.ReasonActivatedWithoutAsking: "activated without asking, by spec.invitation.mode None",
+	v1alpha1.ReasonAccepted:               "the person accepted",
+	v1alpha1.ReasonDeclined:               "the person declined",
+	v1alpha1.ReasonInvitationExpired:      "the person did not answer in time",
+	v1alpha1.ReasonAwaitingAcceptance:     "the person has not answered yet",
+}
+
+// finalize lets a member go once no live RoleBinding of the organization names them.
+func (r *OrgMemberReconciler) finalize(ctx context.Context, m *v1alpha1.OrgMember, s rules.Standing) (ctrl.Result, error) {
+	if !controllerutil.ContainsFinalizer(m, v1alpha1.FinalizerMember) {
+		return ctrl.Result{}, nil
+	}
+	heir, err := r.hasHeir(ctx, m, s.Username)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !heir {
+		still, err := r.stillNamed(ctx, m.Namespace, s.Username)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if len(still) > 0 {
+			before := m.DeepCopy()
+			m.Status.State, m.Status.Role, m.Status.Username = s.State, s.Role, s.Username
+			s.Verdict.Message = "access in " + strings.Join(still, ", ") + " ends; then the member goes"
+			return r.finish(ctx, before, m, s.Verdict, rules.Never)
+		}
+	}
+	return ctrl.Result{}, r.release(ctx, m, v1alpha1.FinalizerMember)
+}
+
+// hasHeir says whether another member that stays has the same username, and may thus have access of their own.
+func (r *OrgMemberReconciler) hasHeir(ctx context.Context, m *v1alpha1.OrgMember, username string) (bool, error) {
+	others, err := r.Facts.MembersBy(ctx, m.Namespace, facts.IndexUsername, username)
+	if err != nil {
+		return false, err
+	}
+	for i := range others {
+		if others[i].UID != m.UID && others[i].DeletionTimestamp == nil {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// SetupWithManager registers the controller and what wakes it.
+func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	w := watches{r.Client, r.Facts}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("orgmember").
+		WithOptions(concurrency(4)).
+		For(&v1alpha1.OrgMember{}, ignoreActivity).
+		// The older of two duplicates goes: the younger comes in.
+		Watches(&v1alpha1.OrgMember{}, w.each(w.duplicates), existenceMatters).
+		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
+		Watches(&v1alpha1.Workspace{}, w.each(w.membersOfWorkspace), workspaceMatters).
+		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.memberOfAssignment), assignmentMatters).
+		Watches(bindingKind, w.each(w.leavingMembers)).
+		WatchesMetadata(namespaceKind, w.eachHome(w.members), terminationMatters).
+		Complete(reconciler(r.Client, r))
+}

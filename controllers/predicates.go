@@ -1,0 +1,66 @@
+package controllers
+
+import (
+	"maps"
+
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+)
+
+// onUpdate lets every creation and deletion through, and those updates that matter.
+func onUpdate[T client.Object](matters func(before, after T) bool) builder.Predicates {
+	return builder.WithPredicates(predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return matters(e.ObjectOld.(T), e.ObjectNew.(T))
+	}})
+}
+
+var (
+	// existenceMatters: whether the object is there.
+	existenceMatters = onUpdate(func(_, _ client.Object) bool { return false })
+
+	// terminationMatters: whether the object stays.
+	terminationMatters = onUpdate(terminates)
+
+	// ignoreActivity: everything but the note of a member's last activity, which changes often and alone.
+	ignoreActivity = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
+		return before.Status.LastActiveTime.Equal(after.Status.LastActiveTime)
+	})
+
+	// standingMatters: what a membership gives.
+	standingMatters = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
+		return specOrTermination(before, after) ||
+			before.Status.State != after.Status.State ||
+			before.Status.Role != after.Status.Role ||
+			!before.Status.AcceptedAt.Equal(after.Status.AcceptedAt) ||
+			!before.Status.DeclinedAt.Equal(after.Status.DeclinedAt)
+	})
+
+	// workspaceMatters: what a workspace offers.
+	workspaceMatters = onUpdate(func(before, after *v1alpha1.Workspace) bool {
+		return specOrTermination(before, after) || before.Status.Namespace != after.Status.Namespace
+	})
+
+	// assignmentMatters: what an assignment asks for.
+	assignmentMatters = onUpdate(func(before, after *v1alpha1.WorkspaceAssignment) bool {
+		return specOrTermination(before, after)
+	})
+
+	// namespaceMatters: marks and termination of a namespace.
+	namespaceMatters = onUpdate(func(before, after client.Object) bool {
+		return terminates(before, after) ||
+			!maps.Equal(before.GetLabels(), after.GetLabels()) ||
+			!maps.Equal(before.GetAnnotations(), after.GetAnnotations())
+	})
+)
+
+func specOrTermination(before, after client.Object) bool {
+	return before.GetGeneration() != after.GetGeneration() || terminates(before, after)
+}
+
+func terminates(before, after client.Object) bool {
+	return !before.GetDeletionTimestamp().Equal(after.GetDeletionTimestamp())
+}

@@ -1,0 +1,63 @@
+package controllers
+
+import (
+	"context"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/facts"
+	"github.com/orgkeeper/orgkeeper/internal/rbac"
+)
+
+// Deps is what the controllers work with. All fields are required.
+type Deps struct {
+	// Client writes, and reads from the cache.
+	Client client.Client
+	// Live reads from the API server.
+	Live client.Reader
+	// Facts reads what the rules are asked about.
+	Facts facts.Reader
+	// Recorder emits Events.
+	Recorder events.EventRecorder
+	// Clock tells the time.
+	Clock clock.PassiveClock
+	// Roles are the ClusterRoles behind the accesses to workspaces.
+	Roles rbac.Roles
+	// Invitations sends the invitations.
+	Invitations Invitations
+	// Metrics counts them.
+	Metrics *Metrics
+}
+
+// CacheOptions keeps the cache to what is ours: of RoleBindings, only those that carry our label.
+func CacheOptions() cache.Options {
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&rbacv1.RoleBinding{}: {Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})},
+	}}
+}
+
+// Setup adds the indexes and the controllers to a manager.
+func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
+	if err := facts.AddIndexes(ctx, mgr.GetFieldIndexer(), d.Facts.UsernamePrefix); err != nil {
+		return err
+	}
+	for _, setup := range []func(ctrl.Manager) error{
+		(&OrganizationReconciler{d}).SetupWithManager,
+		(&OrgMemberReconciler{d}).SetupWithManager,
+		(&InvitationReconciler{d}).SetupWithManager,
+		(&WorkspaceReconciler{d}).SetupWithManager,
+		(&WorkspaceAssignmentReconciler{d}).SetupWithManager,
+	} {
+		if err := setup(mgr); err != nil {
+			return err
+		}
+	}
+	return nil
+}

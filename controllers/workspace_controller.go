@@ -1,0 +1,198 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/rbac"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
+)
+
+// WorkspaceReconciler keeps the namespaces of workspaces and the access to them.
+type WorkspaceReconciler struct{ Deps }
+
+// Reconcile makes the namespace be the workspace's and its RoleBindings follow members and assignments.
+func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	w := &v1alpha1.Workspace{}
+	if err := r.Client.Get(ctx, req.NamespacedName, w); apierrors.IsNotFound(err) {
+		return ctrl.Result{}, r.endAccess(ctx, req.Namespace, req.Name, "")
+	} else if err != nil {
+		return ctrl.Result{}, err
+	}
+	h, err := r.Facts.Home(ctx, w.Namespace)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	meta, err := r.Facts.Namespace(ctx, rules.NamespaceName(w))
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if w.DeletionTimestamp != nil {
+		return r.finalize(ctx, w, meta)
+	}
+	if err := r.claim(ctx, h, w, v1alpha1.FinalizerWorkspace); err != nil {
+		return ctrl.Result{}, err
+	}
+	step, verdict := rules.JudgeNamespace(h, w, factsOf(meta))
+	if err := r.applyNamespace(ctx, w, meta, step); err != nil {
+		return ctrl.Result{}, err
+	}
+	access, err := r.Facts.Access(ctx, h, w)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	before := w.DeepCopy()
+	if step.Holds() {
+		w.Status.Namespace = rules.NamespaceName(w)
+		err = r.applyBindings(ctx, w.Status.Namespace, rbac.WorkspaceBindings, rbac.Workspace(w, r.Roles, access))
+	} else {
+		w.Status.Namespace = ""
+		err = r.endAccess(ctx, w.Namespace, w.Name, "")
+	}
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.finish(ctx, before, w, verdict, access.Wake)
+}
+
+// applyNamespace takes a step about the namespace.
+func (r *WorkspaceReconciler) applyNamespace(ctx context.Context, w *v1alpha1.Workspace, meta *metav1.PartialObjectMetadata, step rules.NamespaceStep) error {
+	switch step {
+	case rules.NamespaceCreate:
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+			Name:        rules.NamespaceName(w),
+			Labels:      rules.NamespaceLabels(w),
+			Annotations: map[string]string{v1alpha1.AnnotationWorkspaceUID: string(w.UID)},
+		}}
+		return wrap(r.Client.Create(ctx, namespace), "create namespace %s", namespace.Name)
+	case rules.NamespaceAdopt:
+		return r.mark(ctx, w, meta, map[string]string{
+			v1alpha1.AnnotationWorkspaceUID: string(w.UID),
+			v1alpha1.AnnotationAdopted:      "true",
+		})
+	case rules.NamespaceRepair:
+		return r.mark(ctx, w, meta, nil)
+	case rules.NamespaceKeep, rules.NamespaceWait:
+	}
+	return nil
+}
+
+// mark puts our labels and the given annotations on a namespace, as it was read.
+func (r *WorkspaceReconciler) mark(ctx context.Context, w *v1alpha1.Workspace, meta *metav1.PartialObjectMetadata, annotations map[string]string) error {
+	before := meta.DeepCopy()
+	meta.Labels = merged(meta.Labels, rules.NamespaceLabels(w))
+	meta.Annotations = merged(meta.Annotations, annotations)
+	return r.patchMeta(ctx, before, meta)
+}
+
+func merged(into, from map[string]string) map[string]string {
+	if into == nil {
+		into = map[string]string{}
+	}
+	maps.Copy(into, from)
+	return into
+}
+
+// finalize ends all access, then lets the namespace go as its deletion policy says, then the Workspace.
+func (r *WorkspaceReconciler) finalize(ctx context.Context, w *v1alpha1.Workspace, meta *metav1.PartialObjectMetadata) (ctrl.Result, error) {
+	if !controllerutil.ContainsFinalizer(w, v1alpha1.FinalizerWorkspace) {
+		return ctrl.Result{}, nil
+	}
+	if err := r.endAccess(ctx, w.Namespace, w.Name, w.Status.Namespace); err != nil {
+		return ctrl.Result{}, err
+	}
+	switch rules.JudgeFarewell(w, factsOf(meta)) {
+	case rules.FarewellNone:
+		return ctrl.Result{}, r.release(ctx, w, v1alpha1.FinalizerWorkspace)
+	case rules.FarewellRelease:
+		if err := r.unmark(ctx, meta); err != nil {
+			return ctrl.Result{}, err
+		}
+		return ctrl.Result{}, r.release(ctx, w, v1alpha1.FinalizerWorkspace)
+	case rules.FarewellDelete:
+		if err := r.Client.Delete(ctx, meta, client.Preconditions{UID: &meta.UID, ResourceVersion: &meta.ResourceVersion}); client.IgnoreNotFound(err) != nil {
+			return ctrl.Result{}, fmt.Errorf("delete namespace %s: %w", meta.Name, err)
+		}
+	case rules.FarewellAwait:
+	}
+	before := w.DeepCopy()
+	return r.finish(ctx, before, w, rules.Verdict{
+		Reconciling: true,
+		Reason:      v1alpha1.ReasonDeleting,
+		Message:     "namespace " + meta.Name + " is being deleted; then the workspace goes",
+	}, rules.Never)
+}
+
+// unmark takes what orgkeeper wrote off a namespace that stays.
+func (r *WorkspaceReconciler) unmark(ctx context.Context, meta *metav1.PartialObjectMetadata) error {
+	before := meta.DeepCopy()
+	for _, label := range []string{v1alpha1.LabelManagedBy, v1alpha1.LabelOrganization, v1alpha1.LabelWorkspace} {
+		delete(meta.Labels, label)
+	}
+	delete(meta.Annotations, v1alpha1.AnnotationWorkspaceUID)
+	delete(meta.Annotations, v1alpha1.AnnotationAdopted)
+	return r.patchMeta(ctx, before, meta)
+}
+
+// endAccess deletes the RoleBindings that carry a workspace's labels, wherever they are, and those in the namespace that
+// it holds. It serves where there is no access to give: the workspace goes, is gone, or holds no namespace.
+func (r *WorkspaceReconciler) endAccess(ctx context.Context, home, workspace, holds string) error {
+	var bindings rbacv1.RoleBindingList
+	if err := r.Client.List(ctx, &bindings, client.MatchingLabels{
+		v1alpha1.LabelOrganization: home,
+		v1alpha1.LabelWorkspace:    workspace,
+	}); err != nil {
+		return fmt.Errorf("list rolebindings of workspace %s/%s: %w", home, workspace, err)
+	}
+	if holds != "" {
+		live, err := r.liveBindings(ctx, holds, rbac.WorkspaceBindings)
+		if err != nil {
+			return err
+		}
+		bindings.Items = append(bindings.Items, live...)
+	}
+	for i := range bindings.Items {
+		if _, ours := rbac.AccessOf(bindings.Items[i].Name); !ours {
+			continue
+		}
+		if err := r.deleteBinding(ctx, &bindings.Items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func factsOf(meta *metav1.PartialObjectMetadata) rules.NamespaceFacts {
+	if meta == nil {
+		return rules.NamespaceFacts{}
+	}
+	return rules.FactsOf(meta)
+}
+
+// SetupWithManager registers the controller and what wakes it.
+func (r *WorkspaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	w := watches{r.Client, r.Facts}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("workspace").
+		WithOptions(concurrency(4)).
+		For(&v1alpha1.Workspace{}).
+		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.workspaces, w.allWorkspaces)).
+		Watches(&v1alpha1.OrgMember{}, w.each(w.workspacesOfMember), standingMatters).
+		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.workspacesOfAssignment), assignmentMatters).
+		Watches(bindingKind, w.each(w.workspaceOfBinding)).
+		WatchesMetadata(namespaceKind, w.each(w.workspacesOfNamespace), namespaceMatters).
+		Complete(reconcile.Func(func(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+			return quiet(r.Reconcile(ctx, req))
+		}))
+}

@@ -1,0 +1,115 @@
+package controllers
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/rbac"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
+)
+
+// WorkspaceAssignmentReconciler reports what assignments come to, and lets one go only once the access it gave has ended.
+// The access itself is the workspace controller's.
+type WorkspaceAssignmentReconciler struct{ Deps }
+
+// Reconcile judges one assignment and reports it.
+func (r *WorkspaceAssignmentReconciler) Reconcile(ctx context.Context, a *v1alpha1.WorkspaceAssignment) (ctrl.Result, error) {
+	h, err := r.Facts.Home(ctx, a.Namespace)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	f, err := r.gather(ctx, h, a)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if a.DeletionTimestamp != nil {
+		return r.finalize(ctx, h, f)
+	}
+	if err := r.claim(ctx, h, a, v1alpha1.FinalizerAssignment); err != nil {
+		return ctrl.Result{}, err
+	}
+	held := map[string]v1alpha1.Access{}
+	for _, w := range f.Workspaces {
+		if f.Member == nil || w.Status.Namespace == "" {
+			continue
+		}
+		bindings, err := r.Facts.Bindings(ctx, w.Status.Namespace, rbac.WorkspaceBindings)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		held[w.Status.Namespace] = rbac.Held(bindings, f.Member.Username)
+	}
+	f.Held = func(namespace string) v1alpha1.Access { return held[namespace] }
+	s := rules.JudgeAssignment(h, f)
+	before := a.DeepCopy()
+	a.Status.Workspaces = s.Workspaces
+	return r.finish(ctx, before, a, s.Verdict, s.Wake)
+}
+
+func (r *WorkspaceAssignmentReconciler) gather(ctx context.Context, h rules.Home, a *v1alpha1.WorkspaceAssignment) (rules.AssignmentFacts, error) {
+	f := rules.AssignmentFacts{Assignment: a, Workspaces: map[v1alpha1.WorkspaceName]*v1alpha1.Workspace{}}
+	var err error
+	if f.Member, err = r.Facts.Standing(ctx, h, a.Spec.Member); err != nil {
+		return f, err
+	}
+	for _, name := range a.Spec.Workspaces {
+		w := &v1alpha1.Workspace{}
+		err := r.Client.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: string(name)}, w)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return f, err
+		}
+		f.Workspaces[name] = w
+	}
+	return f, nil
+}
+
+// finalize lets an assignment go once live RoleBindings give the member no more than what remains without it.
+func (r *WorkspaceAssignmentReconciler) finalize(ctx context.Context, h rules.Home, f rules.AssignmentFacts) (ctrl.Result, error) {
+	a := f.Assignment
+	if !controllerutil.ContainsFinalizer(a, v1alpha1.FinalizerAssignment) {
+		return ctrl.Result{}, nil
+	}
+	for _, w := range f.Workspaces {
+		// Without a member, the member's own finalizer has seen to it.
+		if f.Member == nil || w.Status.Namespace == "" {
+			continue
+		}
+		access, err := r.Facts.Access(ctx, h, w)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		live, err := r.liveBindings(ctx, w.Status.Namespace, rbac.WorkspaceBindings)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if rules.Exceeds(rbac.Held(live, f.Member.Username), access.Of(f.Member.Username)) {
+			before := a.DeepCopy()
+			v := rules.JudgeAssignment(h, f).Verdict
+			return r.finish(ctx, before, a, v, rules.Never)
+		}
+	}
+	return ctrl.Result{}, r.release(ctx, a, v1alpha1.FinalizerAssignment)
+}
+
+// SetupWithManager registers the controller and what wakes it.
+func (r *WorkspaceAssignmentReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	w := watches{r.Client, r.Facts}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("workspaceassignment").
+		WithOptions(concurrency(4)).
+		For(&v1alpha1.WorkspaceAssignment{}).
+		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.assignments, w.assignmentsOf)).
+		Watches(&v1alpha1.OrgMember{}, w.each(w.assignmentsOfMember), standingMatters).
+		Watches(&v1alpha1.Workspace{}, w.each(w.assignmentsOfWorkspace), workspaceMatters).
+		Watches(bindingKind, w.subjectsChanged()).
+		WatchesMetadata(namespaceKind, w.eachHome(w.assignments), terminationMatters).
+		Complete(reconciler(r.Client, r))
+}

@@ -1,0 +1,269 @@
+// Package facts reads what internal/rules is asked about. Controllers and the invitation page read through it, so that
+// all of them judge from the same facts. It only reads, by index, and never lists what it does not need.
+package facts
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
+)
+
+// Reader reads facts. All fields are required, but for UsernamePrefix.
+type Reader struct {
+	// Reader is the cache with the indexes of AddIndexes.
+	client.Reader
+	// Clock tells the moment that facts are about.
+	Clock clock.PassiveClock
+	// UsernamePrefix comes before an email to make the default username.
+	UsernamePrefix string
+}
+
+// shared lets a list hand out the cache's own objects. Whoever uses it must not change them.
+var shared = client.UnsafeDisableDeepCopy
+
+// Home reads what there is to know of a home namespace.
+func (r Reader) Home(ctx context.Context, namespace string) (rules.Home, error) {
+	h := rules.Home{Namespace: namespace, UsernamePrefix: r.UsernamePrefix, Now: r.Clock.Now()}
+	meta, err := r.Namespace(ctx, namespace)
+	if err != nil {
+		return h, err
+	}
+	// A home that the cache does not show yet is new, not going.
+	h.Terminating = meta != nil && meta.DeletionTimestamp != nil
+
+	var organizations v1alpha1.OrganizationList
+	if err := r.List(ctx, &organizations, client.InNamespace(namespace)); err != nil {
+		return h, fmt.Errorf("list organizations of %s: %w", namespace, err)
+	}
+	h.Organization = rules.InForce(organizations.Items)
+	if h.Organization == nil {
+		return h, nil
+	}
+	want, err := r.memberNamed(ctx, h, h.Organization.Spec.Owner)
+	if err != nil {
+		return h, err
+	}
+	have, err := r.memberNamed(ctx, h, h.Organization.Status.Owner)
+	if err != nil {
+		return h, err
+	}
+	h.Owner = rules.Owner(h, want, have)
+	return h, nil
+}
+
+// Namespace reads the metadata of a namespace; nil when it does not exist.
+func (r Reader) Namespace(ctx context.Context, name string) (*metav1.PartialObjectMetadata, error) {
+	meta := &metav1.PartialObjectMetadata{}
+	meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	err := r.Get(ctx, client.ObjectKey{Name: name}, meta)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get namespace %s: %w", name, err)
+	}
+	return meta, nil
+}
+
+// Member reads what must be known of others to judge a member.
+func (r Reader) Member(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember) (rules.MemberFacts, error) {
+	f := rules.MemberFacts{Member: m}
+	others, err := r.SameEmail(ctx, m)
+	if err != nil {
+		return f, err
+	}
+	f.SameEmail = rules.OlderClaim(m, others)
+	if others, err = r.SameUsername(ctx, m); err != nil {
+		return f, err
+	}
+	f.SameUsername = rules.OlderClaim(m, others)
+	if namespace, robot := rules.Robot(m); robot {
+		if f.RobotAllowed, err = r.robotHome(ctx, h.Namespace, namespace); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// Standing judges the member of this name; nil when there is none.
+func (r Reader) Standing(ctx context.Context, h rules.Home, name string) (*rules.Standing, error) {
+	f, err := r.memberNamed(ctx, h, name)
+	if f == nil || err != nil {
+		return nil, err
+	}
+	s := rules.Judge(h, *f)
+	return &s, nil
+}
+
+// MembersBy lists the members of a home that an index finds under a key. They are the cache's own: do not change them.
+func (r Reader) MembersBy(ctx context.Context, namespace, index, key string) ([]v1alpha1.OrgMember, error) {
+	var members v1alpha1.OrgMemberList
+	if err := r.List(ctx, &members, client.InNamespace(namespace), client.MatchingFields{index: key}, shared); err != nil {
+		return nil, fmt.Errorf("list members of %s by %s: %w", namespace, index, err)
+	}
+	return members.Items, nil
+}
+
+// Members lists all members of a home. They are the cache's own: do not change them.
+func (r Reader) Members(ctx context.Context, namespace string) ([]v1alpha1.OrgMember, error) {
+	var members v1alpha1.OrgMemberList
+	if err := r.List(ctx, &members, client.InNamespace(namespace), shared); err != nil {
+		return nil, fmt.Errorf("list members of %s: %w", namespace, err)
+	}
+	return members.Items, nil
+}
+
+// Workspaces lists the workspaces of a home. They are the cache's own: do not change them.
+func (r Reader) Workspaces(ctx context.Context, namespace string) ([]v1alpha1.Workspace, error) {
+	var workspaces v1alpha1.WorkspaceList
+	if err := r.List(ctx, &workspaces, client.InNamespace(namespace), shared); err != nil {
+		return nil, fmt.Errorf("list workspaces of %s: %w", namespace, err)
+	}
+	return workspaces.Items, nil
+}
+
+// Assignments lists the assignments of a home that an index finds under a key. They are the cache's own.
+func (r Reader) Assignments(ctx context.Context, namespace, index, key string) ([]v1alpha1.WorkspaceAssignment, error) {
+	var assignments v1alpha1.WorkspaceAssignmentList
+	if err := r.List(ctx, &assignments, client.InNamespace(namespace), client.MatchingFields{index: key}, shared); err != nil {
+		return nil, fmt.Errorf("list assignments of %s by %s: %w", namespace, index, err)
+	}
+	return assignments.Items, nil
+}
+
+// Access reads what decides about a workspace and asks the rules who may do what in it.
+func (r Reader) Access(ctx context.Context, h rules.Home, w *v1alpha1.Workspace) (rules.WorkspaceAccess, error) {
+	var none rules.WorkspaceAccess
+	admins, err := r.admins(ctx, h)
+	if err != nil {
+		return none, err
+	}
+	assignments, err := r.Assignments(ctx, w.Namespace, IndexWorkspace, w.Name)
+	if err != nil {
+		return none, err
+	}
+	var assigned []rules.Assigned
+	for i := range assignments {
+		member, err := r.Standing(ctx, h, assignments[i].Spec.Member)
+		if err != nil {
+			return none, err
+		}
+		if member != nil {
+			assigned = append(assigned, rules.Assigned{Assignment: &assignments[i], Member: *member})
+		}
+	}
+	return rules.AccessTo(h, w, admins, assigned), nil
+}
+
+// admins are the standings of those with role Admin and of the owner.
+func (r Reader) admins(ctx context.Context, h rules.Home) ([]rules.Standing, error) {
+	members, err := r.MembersBy(ctx, h.Namespace, IndexRole, string(v1alpha1.RoleAdmin))
+	if err != nil {
+		return nil, err
+	}
+	var admins []rules.Standing
+	for i := range members {
+		if members[i].Name == h.Owner {
+			continue
+		}
+		f, err := r.Member(ctx, h, &members[i])
+		if err != nil {
+			return nil, err
+		}
+		admins = append(admins, rules.Judge(h, f))
+	}
+	owner, err := r.Standing(ctx, h, h.Owner)
+	if owner == nil || err != nil {
+		return admins, err
+	}
+	return append(admins, *owner), nil
+}
+
+// Bindings reads those RoleBindings of a namespace that orgkeeper may keep under these names.
+func (r Reader) Bindings(ctx context.Context, namespace string, names []string) ([]rbacv1.RoleBinding, error) {
+	return BindingsFrom(ctx, r, namespace, names)
+}
+
+// BindingsFrom is Bindings from another reader, such as one that reads live.
+func BindingsFrom(ctx context.Context, from client.Reader, namespace string, names []string) ([]rbacv1.RoleBinding, error) {
+	var bindings rbacv1.RoleBindingList
+	if err := from.List(ctx, &bindings, client.InNamespace(namespace)); err != nil {
+		return nil, fmt.Errorf("list rolebindings of %s: %w", namespace, err)
+	}
+	return slices.DeleteFunc(bindings.Items, func(b rbacv1.RoleBinding) bool { return !slices.Contains(names, b.Name) }), nil
+}
+
+// WorkspaceCount is how many workspaces a member works in, or will once active.
+func (r Reader) WorkspaceCount(ctx context.Context, h rules.Home, s rules.Standing) (int32, error) {
+	workspaces, err := r.Workspaces(ctx, h.Namespace)
+	if err != nil || s.Role == v1alpha1.RoleAdmin {
+		return int32(len(workspaces)), err
+	}
+	assignments, err := r.Assignments(ctx, h.Namespace, IndexMember, s.Name)
+	if err != nil {
+		return 0, err
+	}
+	return rules.CountWorkspaces(h, workspaces, assignments), nil
+}
+
+func (r Reader) memberNamed(ctx context.Context, h rules.Home, name string) (*rules.MemberFacts, error) {
+	if name == "" {
+		return nil, nil
+	}
+	m := &v1alpha1.OrgMember{}
+	err := r.Get(ctx, client.ObjectKey{Namespace: h.Namespace, Name: name}, m, shared)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get member %s/%s: %w", h.Namespace, name, err)
+	}
+	f, err := r.Member(ctx, h, m)
+	return &f, err
+}
+
+// robotHome says whether service accounts of a namespace may be members of a home.
+func (r Reader) robotHome(ctx context.Context, home, namespace string) (bool, error) {
+	if namespace == home {
+		return true, nil
+	}
+	var workspaces v1alpha1.WorkspaceList
+	if err := r.List(ctx, &workspaces, client.InNamespace(home), client.MatchingFields{IndexNamespaceName: namespace}, shared); err != nil {
+		return false, fmt.Errorf("list workspaces of %s by namespace: %w", home, err)
+	}
+	return RobotHomes(home, workspaces.Items)(namespace), nil
+}
+
+// RobotHomes says of a namespace whether its service accounts may be members of a home with these workspaces: the home
+// itself and the namespaces that its workspaces hold.
+func RobotHomes(home string, workspaces []v1alpha1.Workspace) func(namespace string) bool {
+	homes := map[string]bool{home: true}
+	for i := range workspaces {
+		homes[workspaces[i].Status.Namespace] = true
+	}
+	return func(namespace string) bool { return namespace != "" && homes[namespace] }
+}
+
+// SameEmail lists the members of the home with a member's email, itself included.
+func (r Reader) SameEmail(ctx context.Context, m *v1alpha1.OrgMember) ([]v1alpha1.OrgMember, error) {
+	key := rules.EmailKey(m.Spec.Email)
+	if key == "" {
+		return nil, nil
+	}
+	return r.MembersBy(ctx, m.Namespace, IndexEmail, key)
+}
+
+// SameUsername lists the members of the home with a member's username, itself included.
+func (r Reader) SameUsername(ctx context.Context, m *v1alpha1.OrgMember) ([]v1alpha1.OrgMember, error) {
+	return r.MembersBy(ctx, m.Namespace, IndexUsername, rules.Username(m, r.UsernamePrefix))
+}

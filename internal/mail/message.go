@@ -1,0 +1,88 @@
+package mail
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+)
+
+// Envelope is what every mail needs besides its content.
+type Envelope struct {
+	// MessageID identifies the mail for good, without angle brackets: the same for each copy of one mail, another for
+	// any other mail. Its right side is the mail domain, not the name of a host. At most 200 bytes of
+	// letters, digits and . _ + - around one @.
+	MessageID string
+	// From is the sender in the header and in the envelope: bounces go there.
+	From Address
+	To   Address
+	// Date is the moment of the Date header, to the second; shown in UTC. Pass the same for each copy.
+	Date time.Time
+}
+
+// Message is a composed mail, ready for SMTP.Send. Compose makes it.
+type Message struct {
+	// ID is the Message-ID without angle brackets.
+	ID string
+	// From and To are the envelope's addresses, domains in ASCII.
+	From, To string
+	// Data is the whole mail, header and body, lines ended by CRLF.
+	Data []byte
+}
+
+// String names the mail without showing anything of it.
+func (m Message) String() string { return fmt.Sprintf("mail %s (%d bytes)", m.ID, len(m.Data)) }
+
+// GoString is String, for %#v.
+func (m Message) GoString() string { return m.String() }
+
+var messageID = regexp.MustCompile(`^[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$`)
+
+// render puts a mail together from texts that are final. language is a tag as in Content-Language.
+func render(e Envelope, language, subject, text, html string) (Message, error) {
+	if len(e.MessageID) > 200 || !messageID.MatchString(e.MessageID) {
+		return Message{}, errors.New("message id is not of the form left@right")
+	}
+	from, err := e.From.parse()
+	if err != nil {
+		return Message{}, fmt.Errorf("sender: %w", err)
+	}
+	to, err := e.To.parse()
+	if err != nil {
+		return Message{}, fmt.Errorf("recipient: %w", err)
+	}
+	if e.Date.IsZero() {
+		return Message{}, errors.New("mail has no date")
+	}
+
+	// A random boundary would make each copy another mail. That of the content's hash cannot occur in it.
+	sum := sha256.Sum256([]byte(e.MessageID + "\x00" + text + "\x00" + html))
+	m := gomail.NewMsg(
+		gomail.WithNoDefaultUserAgent(),
+		gomail.WithEncoding(gomail.EncodingQP),
+		gomail.WithCharset(gomail.CharsetUTF8),
+		gomail.WithBoundary(hex.EncodeToString(sum[:16])),
+	)
+	m.FromMailAddress(from)
+	m.ToMailAddress(to)
+	m.Subject(subject)
+	m.SetMessageIDWithValue(e.MessageID)
+	m.SetDateWithValue(e.Date.UTC())
+	// RFC 3834: no vacation notes back. Not Precedence: bulk, which go-mail's SetBulk adds: this is no bulk mail.
+	m.SetGenHeader("Auto-Submitted", "auto-generated")
+	m.SetGenHeader("X-Auto-Response-Suppress", "All")
+	m.SetGenHeader("Content-Language", language)
+	m.SetBodyString(gomail.TypeTextPlain, text)
+	m.AddAlternativeString(gomail.TypeTextHTML, html)
+
+	var b bytes.Buffer
+	if _, err := m.WriteTo(&b); err != nil {
+		return Message{}, fmt.Errorf("writing mail: %w", err)
+	}
+	return Message{ID: e.MessageID, From: from.Address, To: to.Address, Data: b.Bytes()}, nil
+}

@@ -1,0 +1,168 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/orgkeeper/orgkeeper/internal/invite"
+)
+
+// Status is what an invitation stands at, and thereby which page is shown.
+type Status string
+
+const (
+	// Open: waiting for the person's answer.
+	Open Status = "Open"
+	// Accepted: by this very call.
+	Accepted Status = "Accepted"
+	// Declined: by this very call.
+	Declined Status = "Declined"
+	// AlreadyAccepted: accepted before; also the answer to a second Accept and to a late Decline.
+	AlreadyAccepted Status = "AlreadyAccepted"
+	// AlreadyDeclined: declined before; also the answer to a second Decline and to a late Accept.
+	AlreadyDeclined Status = "AlreadyDeclined"
+	// Expired: the time to answer is over.
+	Expired Status = "Expired"
+	// Superseded: a newer mail was sent, and only its link works.
+	Superseded Status = "Superseded"
+	// Withdrawn: there is nothing to join any more; the member or the organization is gone, going or suspended.
+	Withdrawn Status = "Withdrawn"
+)
+
+// Invitation is what the pages show. Organization, Inviter and Name come from tenants and are shown as tenanttext
+// makes them; all may be empty where the status leaves nothing to say (Superseded, Withdrawn).
+type Invitation struct {
+	Status Status
+	// Organization is the name to show.
+	Organization string
+	// Role is one of Admin, BillingAdmin, UserAdmin and Member: the present one, whatever the mail said.
+	Role string
+	// Inviter is a mail address or user name.
+	Inviter string
+	// Name is the invited person's.
+	Name    string
+	Expires time.Time
+}
+
+// Store knows what links stand for. It judges the claims by its own clock: their signature is checked, their expiry
+// is not. An error means that it cannot tell now; the person is asked to try again.
+type Store interface {
+	// Invitation changes nothing.
+	Invitation(context.Context, invite.Claims) (Invitation, error)
+	// Accept and Decline answer an Open invitation and return it as it then stands, with status Accepted or
+	// Declined; of any other they return the status and change nothing.
+	Accept(context.Context, invite.Claims) (Invitation, error)
+	Decline(context.Context, invite.Claims) (Invitation, error)
+}
+
+// Config is what Handler needs. All of it is required; a zero Log logs nothing.
+type Config struct {
+	// Verify tells a genuine token's claims, as invite.Keys does.
+	Verify func(token string) (invite.Claims, error)
+	Store  Store
+	// Log gets a line for each request, without token, address or name.
+	Log logr.Logger
+	// Now times the requests.
+	Now func() time.Time
+}
+
+// Handler serves
+//
+//	GET  /i/{token}           the invitation; HEAD too
+//	POST /i/{token}/accept    the answer yes
+//	POST /i/{token}/decline   the answer no
+//
+// and for everything else a page that says so: 404 for other paths and bad tokens, 405 with Allow for other
+// methods. Ended invitations (expired, superseded, withdrawn) are 410, a Store that fails is 503 with Retry-After, a
+// form sent from another site is 403, a body beyond 4 KiB is 413.
+func Handler(c Config) http.Handler {
+	p := &portal{Config: c}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /i/{token}", p.show)
+	mux.HandleFunc("POST /i/{token}/accept", p.answer(c.Store.Accept))
+	mux.HandleFunc("POST /i/{token}/decline", p.answer(c.Store.Decline))
+	// The mux's own answers are not pages.
+	mux.HandleFunc("/i/{token}", notAllowed("GET, HEAD"))
+	mux.HandleFunc("/i/{token}/accept", notAllowed("POST"))
+	mux.HandleFunc("/i/{token}/decline", notAllowed("POST"))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		render(w, http.StatusNotFound, page{Name: "notfound"})
+	})
+
+	sameSite := http.NewCrossOriginProtection()
+	sameSite.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		render(w, http.StatusForbidden, page{Name: "forbidden"})
+	}))
+	return p.logged(secured(sameSite.Handler(mux)))
+}
+
+type portal struct{ Config }
+
+func (p *portal) show(w http.ResponseWriter, r *http.Request) {
+	token := r.PathValue("token")
+	claims, err := p.Verify(token)
+	if err != nil {
+		render(w, http.StatusNotFound, page{Name: "invalid"})
+		return
+	}
+	inv, err := p.Store.Invitation(r.Context(), claims)
+	// Links are relative to /i/{token}, so that the portal may live below a path of its own.
+	p.reply(w, r, inv, err, token)
+}
+
+// maxBody bounds what a form may send, in bytes. Ours send nothing.
+const maxBody = 4 << 10
+
+func (p *portal) answer(do func(context.Context, invite.Claims) (Invitation, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		token := r.PathValue("token")
+		claims, err := p.Verify(token)
+		if err != nil {
+			render(w, http.StatusNotFound, page{Name: "invalid"})
+			return
+		}
+		if err := drain(w, r); err != nil {
+			code := http.StatusBadRequest
+			if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+				code = http.StatusRequestEntityTooLarge
+			}
+			render(w, code, page{Name: "badrequest"})
+			return
+		}
+		inv, err := do(r.Context(), claims)
+		if err == nil && inv.Status == Open {
+			err = errors.New("invitation is open after an answer")
+		}
+		// The page itself in place of a redirect: a person without a browser sees it too, and sending the form again
+		// does no harm.
+		p.reply(w, r, inv, err, "../"+token)
+	}
+}
+
+// reply shows the invitation; path leads to its page from the present one.
+func (p *portal) reply(w http.ResponseWriter, r *http.Request, inv Invitation, err error, path string) {
+	status, ok := statusPages[inv.Status]
+	if err == nil && !ok {
+		// Better to ask for patience than to claim anything.
+		err = fmt.Errorf("invitation has the unknown status %q", inv.Status)
+	}
+	if err != nil {
+		p.Log.Error(err, "Invitation cannot be served", "route", r.Pattern)
+		w.Header().Set("Retry-After", "10")
+		render(w, http.StatusServiceUnavailable, page{Name: "unavailable", Path: path})
+		return
+	}
+	render(w, status.code, invitationPage(status.name, inv, path))
+}
+
+func notAllowed(allow string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", allow)
+		render(w, http.StatusMethodNotAllowed, page{Name: "notallowed"})
+	}
+}

@@ -1,0 +1,125 @@
+package portal
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/facts"
+	"github.com/orgkeeper/orgkeeper/internal/invite"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
+)
+
+// ClusterStore is the Store that keeps answers in the status of OrgMembers. All fields are required.
+type ClusterStore struct {
+	// Facts finds the member and the home in the cache.
+	Facts facts.Reader
+	// Live reads the member from the API server before an answer is written.
+	Live client.Reader
+	// Client writes the answer.
+	Client client.Client
+}
+
+// Invitation tells what a link stands for, from the cache.
+func (s ClusterStore) Invitation(ctx context.Context, claims invite.Claims) (Invitation, error) {
+	m, err := s.find(ctx, claims)
+	if m == nil || err != nil {
+		return Invitation{Status: Withdrawn}, err
+	}
+	return s.judge(ctx, claims, m)
+}
+
+// Accept records that the person accepts, if the link is open.
+func (s ClusterStore) Accept(ctx context.Context, claims invite.Claims) (Invitation, error) {
+	return s.answer(ctx, claims, Accepted, func(status *v1alpha1.OrgMemberStatus, now *metav1.Time) { status.AcceptedAt = now })
+}
+
+// Decline records that the person declines, if the link is open.
+func (s ClusterStore) Decline(ctx context.Context, claims invite.Claims) (Invitation, error) {
+	return s.answer(ctx, claims, Declined, func(status *v1alpha1.OrgMemberStatus, now *metav1.Time) { status.DeclinedAt = now })
+}
+
+// answer writes an answer into the status of the member as it is now. Whoever writes first wins; the other reads again.
+func (s ClusterStore) answer(ctx context.Context, claims invite.Claims, done Status, write func(*v1alpha1.OrgMemberStatus, *metav1.Time)) (Invitation, error) {
+	gone := Invitation{Status: Withdrawn}
+	cached, err := s.find(ctx, claims)
+	if cached == nil || err != nil {
+		return gone, err
+	}
+	var result Invitation
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		m := &v1alpha1.OrgMember{}
+		if err := s.Live.Get(ctx, client.ObjectKeyFromObject(cached), m); err != nil {
+			return err
+		}
+		if m.UID != cached.UID {
+			result = gone
+			return nil
+		}
+		var err error
+		if result, err = s.judge(ctx, claims, m); err != nil || result.Status != Open {
+			return err
+		}
+		before := m.DeepCopy()
+		now := metav1.NewTime(s.Facts.Clock.Now())
+		write(&m.Status, &now)
+		if err := s.Client.Status().Patch(ctx, m, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+			return err
+		}
+		result.Status = done
+		logr.FromContextOrDiscard(ctx).Info("Invitation answered", "OrgMember", client.ObjectKeyFromObject(m), "answer", done)
+		return nil
+	})
+	if apierrors.IsNotFound(err) {
+		return gone, nil
+	}
+	if err != nil {
+		return gone, fmt.Errorf("record the answer: %w", err)
+	}
+	return result, nil
+}
+
+// find looks the member up by UID; nil when there is none.
+func (s ClusterStore) find(ctx context.Context, claims invite.Claims) (*v1alpha1.OrgMember, error) {
+	var members v1alpha1.OrgMemberList
+	if err := s.Facts.List(ctx, &members, client.MatchingFields{facts.IndexUID: claims.UID}); err != nil {
+		return nil, fmt.Errorf("find the member: %w", err)
+	}
+	if len(members.Items) == 0 {
+		return nil, nil
+	}
+	return &members.Items[0], nil
+}
+
+// judge says what the link stands for, given the member.
+func (s ClusterStore) judge(ctx context.Context, claims invite.Claims, m *v1alpha1.OrgMember) (Invitation, error) {
+	h, err := s.Facts.Home(ctx, m.Namespace)
+	if err != nil {
+		return Invitation{}, err
+	}
+	inv := Invitation{
+		Status:  statusOf[rules.JudgeLink(h, m, claims.Serial, claims.Expires)],
+		Role:    string(m.Spec.Role),
+		Name:    string(m.Spec.DisplayName),
+		Expires: claims.Expires,
+	}
+	if h.Organization != nil {
+		inv.Organization = rules.Name(h.Organization)
+	}
+	return inv, nil
+}
+
+var statusOf = map[rules.LinkState]Status{
+	rules.LinkWithdrawn:  Withdrawn,
+	rules.LinkSuperseded: Superseded,
+	rules.LinkAccepted:   AlreadyAccepted,
+	rules.LinkDeclined:   AlreadyDeclined,
+	rules.LinkExpired:    Expired,
+	rules.LinkOpen:       Open,
+}

@@ -1,0 +1,172 @@
+// Package rbac renders what the rules decided as RoleBindings, and says who a subject is. It is pure: the controllers
+// compare and write.
+package rbac
+
+import (
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
+)
+
+// RoleBindings in an organization's home, each to the ClusterRole beside it (config/rbac/roles.yaml).
+const (
+	BindingOwner         = "orgkeeper:owner"
+	BindingAdmins        = "orgkeeper:admins"
+	BindingSharedAdmins  = "orgkeeper:shared-admins"
+	BindingBillingAdmins = "orgkeeper:billing-admins"
+	BindingUserAdmins    = "orgkeeper:user-admins"
+
+	roleOwner        = "orgkeeper:owner"
+	roleAdmin        = "orgkeeper:admin"
+	roleSharedAdmin  = "orgkeeper:shared-admin"
+	roleBillingAdmin = "orgkeeper:billing-admin"
+	roleUserAdmin    = "orgkeeper:user-admin"
+)
+
+// RoleBindings in a workspace's namespace.
+const (
+	BindingAdmin = "orgkeeper:admin"
+	BindingEdit  = "orgkeeper:edit"
+	BindingView  = "orgkeeper:view"
+)
+
+// HomeBindings and WorkspaceBindings are the names of all RoleBindings that orgkeeper may keep in a namespace.
+var (
+	HomeBindings      = []string{BindingOwner, BindingAdmins, BindingSharedAdmins, BindingBillingAdmins, BindingUserAdmins}
+	WorkspaceBindings = []string{BindingAdmin, BindingEdit, BindingView}
+)
+
+// Roles are the ClusterRoles behind the accesses to a workspace. Only the platform chooses them.
+type Roles struct {
+	View, Edit, Admin string
+}
+
+// Home renders the RoleBindings of an organization's home. Those without subjects are left out.
+func Home(o *v1alpha1.Organization, access rules.HomeAccess) []rbacv1.RoleBinding {
+	var bindings []rbacv1.RoleBinding
+	add := func(name, role string, users []string) {
+		if len(users) == 0 {
+			return
+		}
+		b := binding(o.Namespace, name, role, users)
+		b.Labels = map[string]string{
+			v1alpha1.LabelManagedBy:    v1alpha1.ManagedBy,
+			v1alpha1.LabelOrganization: o.Namespace,
+		}
+		b.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(o, v1alpha1.GroupVersion.WithKind("Organization"))}
+		bindings = append(bindings, b)
+	}
+	add(BindingOwner, roleOwner, access.Owner)
+	add(BindingAdmins, roleAdmin, access.Admins)
+	add(BindingSharedAdmins, roleSharedAdmin, access.SharedAdmins)
+	add(BindingBillingAdmins, roleBillingAdmin, access.BillingAdmins)
+	add(BindingUserAdmins, roleUserAdmin, access.UserAdmins)
+	return bindings
+}
+
+// Workspace renders the RoleBindings of a workspace's namespace. Those without subjects are left out.
+func Workspace(w *v1alpha1.Workspace, roles Roles, access rules.WorkspaceAccess) []rbacv1.RoleBinding {
+	var bindings []rbacv1.RoleBinding
+	for _, level := range []struct {
+		name, role string
+		access     v1alpha1.Access
+	}{
+		{BindingAdmin, roles.Admin, v1alpha1.AccessAdmin},
+		{BindingEdit, roles.Edit, v1alpha1.AccessEdit},
+		{BindingView, roles.View, v1alpha1.AccessView},
+	} {
+		if users := access.Users(level.access); len(users) > 0 {
+			b := binding(rules.NamespaceName(w), level.name, level.role, users)
+			b.Labels = rules.NamespaceLabels(w)
+			bindings = append(bindings, b)
+		}
+	}
+	return bindings
+}
+
+func binding(namespace, name, clusterRole string, users []string) rbacv1.RoleBinding {
+	b := rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole},
+	}
+	for _, user := range users {
+		b.Subjects = append(b.Subjects, Subject(user))
+	}
+	return b
+}
+
+const serviceAccountPrefix = "system:serviceaccount:"
+
+// Subject is the one form in which a user is bound: a ServiceAccount with its namespace, or a User.
+func Subject(username string) rbacv1.Subject {
+	if rest, ok := strings.CutPrefix(username, serviceAccountPrefix); ok {
+		namespace, name, _ := strings.Cut(rest, ":")
+		return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name}
+	}
+	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: username}
+}
+
+// Username is the user that a subject binds, the inverse of Subject; empty for groups.
+func Username(s rbacv1.Subject) string {
+	switch s.Kind {
+	case rbacv1.ServiceAccountKind:
+		return serviceAccountPrefix + s.Namespace + ":" + s.Name
+	case rbacv1.UserKind:
+		return s.Name
+	}
+	return ""
+}
+
+// Held is the highest access that the RoleBindings of a workspace's namespace give a user; empty for none.
+func Held(bindings []rbacv1.RoleBinding, username string) v1alpha1.Access {
+	var held v1alpha1.Access
+	for i := range bindings {
+		access := accessOf[bindings[i].Name]
+		if rules.Exceeds(access, held) && Names(&bindings[i], username) {
+			held = access
+		}
+	}
+	return held
+}
+
+// AccessOf is the access that a workspace binding of this name gives; false for other names.
+func AccessOf(binding string) (v1alpha1.Access, bool) {
+	access, ok := accessOf[binding]
+	return access, ok
+}
+
+var accessOf = map[string]v1alpha1.Access{
+	BindingAdmin: v1alpha1.AccessAdmin,
+	BindingEdit:  v1alpha1.AccessEdit,
+	BindingView:  v1alpha1.AccessView,
+}
+
+// Names says whether a RoleBinding names the user.
+func Names(b *rbacv1.RoleBinding, username string) bool {
+	for _, s := range b.Subjects {
+		if Username(s) == username {
+			return true
+		}
+	}
+	return false
+}
+
+// Differ names the users that are in one of two lists of subjects and not in the other, sorted.
+func Differ(a, b []rbacv1.Subject) []string {
+	return sets.List(users(a).SymmetricDifference(users(b)))
+}
+
+func users(subjects []rbacv1.Subject) sets.Set[string] {
+	set := sets.New[string]()
+	for _, s := range subjects {
+		if user := Username(s); user != "" {
+			set.Insert(user)
+		}
+	}
+	return set
+}

@@ -1,0 +1,121 @@
+package rules
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+)
+
+// AssignmentFacts is one WorkspaceAssignment and what must be known of others to judge it.
+type AssignmentFacts struct {
+	Assignment *v1alpha1.WorkspaceAssignment
+	// Member is the standing of the member it names; nil when there is no such OrgMember.
+	Member *Standing
+	// Workspaces are the workspaces it names, by name; those that do not exist are not in it.
+	Workspaces map[v1alpha1.WorkspaceName]*v1alpha1.Workspace
+	// Held is the access that the RoleBindings of a namespace give the member now.
+	Held func(namespace string) v1alpha1.Access
+}
+
+// AssignmentStanding is what an assignment comes to.
+type AssignmentStanding struct {
+	// Workspaces is the result in each workspace, in the order of the spec.
+	Workspaces []v1alpha1.AssignedWorkspace
+	// Verdict is what Ready is to say.
+	Verdict Verdict
+	// Wake is when time alone changes this; zero for never.
+	Wake time.Time
+}
+
+// JudgeAssignment says what an assignment comes to, in each workspace and in all. References may dangle; they heal.
+func JudgeAssignment(h Home, f AssignmentFacts) AssignmentStanding {
+	a := f.Assignment
+	var s AssignmentStanding
+	if a.Spec.ExpiresAt != nil && !reached(a.Spec.ExpiresAt.Time, h.Now) {
+		s.Wake = a.Spec.ExpiresAt.Time
+	}
+	whole := wholeVerdict(h, f)
+	var missing, unready, underWay []string
+	for _, name := range a.Spec.Workspaces {
+		part := v1alpha1.AssignedWorkspace{Name: name, Reason: whole.Reason}
+		w := f.Workspaces[name]
+		if w != nil {
+			part.Namespace = w.Status.Namespace
+		}
+		switch {
+		case w == nil:
+			part.Reason = v1alpha1.ReasonWorkspaceNotFound
+			missing = append(missing, string(name))
+		case part.Namespace == "" || w.DeletionTimestamp != nil:
+			part.Reason = v1alpha1.ReasonWorkspaceNotReady
+			unready = append(unready, string(name))
+		case whole.Reason == v1alpha1.ReasonGranted:
+			part.Granted = rank(f.Held(part.Namespace)) >= rank(a.Spec.Access)
+			if !part.Granted {
+				part.Reason = v1alpha1.ReasonProgressing
+				underWay = append(underWay, string(name))
+			}
+		}
+		s.Workspaces = append(s.Workspaces, part)
+	}
+	s.Verdict = whole
+	switch {
+	case !whole.Ready:
+	case missing != nil:
+		s.Verdict = waiting(v1alpha1.ReasonWorkspaceNotFound,
+			fmt.Sprintf("no Workspace %s in namespace %s", strings.Join(missing, ", "), h.Namespace))
+	case unready != nil:
+		s.Verdict = waiting(v1alpha1.ReasonWorkspaceNotReady,
+			fmt.Sprintf("Workspace %s has no namespace to work in; see its conditions", strings.Join(unready, ", ")))
+	case underWay != nil:
+		s.Verdict = reconciling(v1alpha1.ReasonProgressing, "access to "+strings.Join(underWay, ", ")+" is being given")
+	}
+	return s
+}
+
+// wholeVerdict is what can be said without looking at the workspaces. Its reason Granted stands for "may be granted".
+func wholeVerdict(h Home, f AssignmentFacts) Verdict {
+	a := f.Assignment
+	name := a.Spec.Member
+	switch {
+	case a.DeletionTimestamp != nil:
+		return reconciling(v1alpha1.ReasonDeleting, "the access of "+name+" ends; then the assignment goes")
+	case !h.Live():
+		return h.verdict()
+	case f.Member == nil:
+		return waiting(v1alpha1.ReasonMemberNotFound, fmt.Sprintf("no OrgMember %s in namespace %s", name, h.Namespace))
+	case a.Spec.ExpiresAt != nil && reached(a.Spec.ExpiresAt.Time, h.Now):
+		return ready(v1alpha1.ReasonAssignmentExpired, "the assignment has ended; move spec.expiresAt to renew it")
+	case f.Member.Active:
+		return ready(v1alpha1.ReasonGranted, name+" has the access")
+	case f.Member.Verdict.Ready || f.Member.Verdict.Reconciling:
+		if f.Member.State == v1alpha1.StatePending {
+			return ready(v1alpha1.ReasonAwaitingAcceptance, "granted once "+name+" accepts")
+		}
+		return ready(v1alpha1.ReasonMemberNotActive, fmt.Sprintf("%s is %s; no access until active", name, strings.ToLower(string(f.Member.State))))
+	}
+	return waiting(v1alpha1.ReasonMemberNotActive, fmt.Sprintf("%s cannot have access: %s", name, f.Member.Verdict.Message))
+}
+
+// CountWorkspaces is how many of the workspaces a member's assignments lead to.
+func CountWorkspaces(h Home, workspaces []v1alpha1.Workspace, assignments []v1alpha1.WorkspaceAssignment) int32 {
+	assigned := map[v1alpha1.WorkspaceName]bool{}
+	for i := range assignments {
+		a := &assignments[i]
+		if a.DeletionTimestamp != nil || (a.Spec.ExpiresAt != nil && reached(a.Spec.ExpiresAt.Time, h.Now)) {
+			continue
+		}
+		for _, name := range a.Spec.Workspaces {
+			assigned[name] = true
+		}
+	}
+	var count int32
+	for i := range workspaces {
+		if assigned[v1alpha1.WorkspaceName(workspaces[i].Name)] {
+			count++
+		}
+	}
+	return count
+}

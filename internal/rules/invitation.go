@@ -1,0 +1,129 @@
+package rules
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+)
+
+// Times of invitations.
+const (
+	// DefaultValidFor is how long an invitation is valid where the organization does not say.
+	DefaultValidFor = 7 * 24 * time.Hour
+	// firstBackoff and maxBackoff bound the wait between two tries of a mail that was refused for now.
+	firstBackoff, maxBackoff = 30 * time.Second, time.Hour
+	// firstOutage and maxOutage bound the wait while no mail server can be used at all: shorter, so that mail flows
+	// soon after it is back.
+	firstOutage, maxOutage = 10 * time.Second, 5 * time.Minute
+	// maxResend is how much of the annotation's value is kept.
+	maxResend = 256
+)
+
+// NextInvitation says what is due to a member's invitation: the status to record before the mail goes out, or, when at
+// is not zero, the moment to look again. Neither: nothing is due.
+//
+// The record comes before the mail, so that a crash between the two repeats the same mail and never forgets one.
+func NextInvitation(h Home, f MemberFacts) (record *v1alpha1.InvitationStatus, at time.Time) {
+	m := f.Member
+	s := Judge(h, f)
+	_, robot := Robot(m)
+	if !h.Live() || robot || joined(m) || m.DeletionTimestamp != nil || f.SameEmail != "" || f.SameUsername != "" ||
+		s.State == v1alpha1.StateSuspended || membershipEnded(m, h.Now) {
+		return nil, time.Time{}
+	}
+	i := m.Status.Invitation
+	switch {
+	case i == nil:
+		return issue(h, m, 1), time.Time{}
+	case resend(m) != "" && resend(m) != i.Resend:
+		return issue(h, m, i.Serial+1), time.Time{}
+	case i.SentAt != nil || i.RejectedAt != nil || m.Status.DeclinedAt != nil:
+		return nil, time.Time{}
+	case reached(i.ExpiresAt.Time, h.Now):
+		return issue(h, m, i.Serial+1), time.Time{}
+	case i.NextAttemptAt != nil && !reached(i.NextAttemptAt.Time, h.Now):
+		return nil, i.NextAttemptAt.Time
+	}
+	again := i.DeepCopy()
+	again.Attempts++
+	again.NextAttemptAt = nil
+	return again, time.Time{}
+}
+
+func membershipEnded(m *v1alpha1.OrgMember, now time.Time) bool {
+	return m.Spec.ExpiresAt != nil && reached(m.Spec.ExpiresAt.Time, now)
+}
+
+// issue is the record of a new invitation and its first try. Its moments are whole seconds, as the API stores them.
+func issue(h Home, m *v1alpha1.OrgMember, serial int32) *v1alpha1.InvitationStatus {
+	validFor := DefaultValidFor
+	if i := h.Organization.Spec.Invitations; i != nil && i.ValidFor != nil {
+		validFor = i.ValidFor.Duration
+	}
+	now := metav1.NewTime(h.Now.Truncate(time.Second))
+	return &v1alpha1.InvitationStatus{
+		Serial:    serial,
+		IssuedAt:  &now,
+		ExpiresAt: metav1.NewTime(now.Add(validFor)),
+		Attempts:  1,
+		Resend:    resend(m),
+	}
+}
+
+// resend is the value of the annotation, as far as it is kept.
+func resend(m *v1alpha1.OrgMember) string {
+	value := m.Annotations[v1alpha1.AnnotationResend]
+	return strings.ToValidUTF8(value[:min(len(value), maxResend)], "")
+}
+
+// Retry is the wait before the next try of a mail, after so many attempts. outage says that no mail server could be
+// used at all. jitter, from 0 to 1, shortens the wait by up to a half so that many members do not try at once.
+func Retry(attempts int32, outage bool, jitter float64) time.Duration {
+	first, longest := firstBackoff, maxBackoff
+	if outage {
+		first, longest = firstOutage, maxOutage
+	}
+	wait := min(float64(first)*math.Exp2(float64(max(attempts, 1)-1)), float64(longest))
+	return time.Duration(wait * (1 - jitter/2))
+}
+
+// LinkState is what an invitation link stands for.
+type LinkState int
+
+// The states of a link.
+const (
+	// LinkWithdrawn: the member or organization is gone or going, or the membership is suspended or over.
+	LinkWithdrawn LinkState = iota
+	// LinkSuperseded: a newer invitation was sent.
+	LinkSuperseded
+	// LinkAccepted: the person has accepted already.
+	LinkAccepted
+	// LinkDeclined: the person has declined already.
+	LinkDeclined
+	// LinkExpired: too late.
+	LinkExpired
+	// LinkOpen: it can be accepted or declined.
+	LinkOpen
+)
+
+// JudgeLink says what the link of a serial and expiry stands for now.
+func JudgeLink(h Home, m *v1alpha1.OrgMember, serial int32, expires time.Time) LinkState {
+	i := m.Status.Invitation
+	switch {
+	case !h.Live() || m.DeletionTimestamp != nil || m.Spec.Suspended || membershipEnded(m, h.Now) || i == nil:
+		return LinkWithdrawn
+	case joined(m):
+		return LinkAccepted
+	case serial != i.Serial || !expires.Equal(i.ExpiresAt.Time):
+		return LinkSuperseded
+	case m.Status.DeclinedAt != nil:
+		return LinkDeclined
+	case reached(expires, h.Now):
+		return LinkExpired
+	}
+	return LinkOpen
+}
