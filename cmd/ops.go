@@ -25,7 +25,7 @@ func ops(c cache.Cache) http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
-	mux.Handle("/healthz", &healthz.Handler{})
-	mux.Handle("/readyz", &healthz.Handler{Checks: map[string]healthz.Checker{"cache": filled}})
+	mux.Handle("/healthz", http.StripPrefix("/healthz", &healthz.Handler{}))
+	mux.Handle("/readyz", http.StripPrefix("/readyz", &healthz.Handler{Checks: map[string]healthz.Checker{"cache": filled}}))
 	return mux
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap/zapcore"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/orgkeeper/orgkeeper/internal/mail"
@@ -54,6 +55,7 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.smtp.ServerName, "smtp-server-name", "", "name expected in the mail server's certificate; empty: the host of --smtp-address")
 	fs.StringVar(&o.smtp.HELO, "smtp-helo", "", "name to say HELO with; empty: the domain of --mail-from")
 	fs.DurationVar(&o.smtp.Timeout, "smtp-timeout", 30*time.Second, "longest time to hand over one mail")
+	o.log.StacktraceLevel = zapcore.DPanicLevel // an error that a retry mends needs no stack
 	o.log.BindFlags(fs)
 }
 

@@ -66,7 +66,6 @@ type OrganizationBilling struct {
 }
 
 // OrganizationSubscription is what the organization has booked.
-// +kubebuilder:validation:MinProperties=1
 type OrganizationSubscription struct {
 	// plan is the name of the booked plan. At most 63 characters.
 	// +optional
@@ -95,7 +94,6 @@ type OrganizationSubscription struct {
 }
 
 // OrganizationInvitations holds the rules for inviting.
-// +kubebuilder:validation:MinProperties=1
 type OrganizationInvitations struct {
 	// validFor is how long an invitation can be accepted, such as 168h. From 1h to 720h; default 168h (a week).
 	// It counts for invitations sent from now on.
@@ -129,7 +127,6 @@ type OrganizationInvitations struct {
 }
 
 // OrganizationMembers holds the rules for members.
-// +kubebuilder:validation:MinProperties=1
 type OrganizationMembers struct {
 	// dormantAfter is how long a member may be inactive before the condition Dormant says so, such as 2160h.
 	// From 24h to 43800h. Never when left out.
@@ -160,7 +157,6 @@ type OrganizationSpec struct {
 	// deleting are the owner's alone). Default Shared.
 	// +optional
 	// +default="Shared"
-	// +kubebuilder:default=Shared
 	Administration Administration `json:"administration,omitempty"`
 
 	// profile is how the organization presents itself.
@@ -230,6 +226,7 @@ type OrganizationStatus struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
 	Admins []string `json:"admins,omitempty"`
 
@@ -270,7 +267,7 @@ type Organization struct {
 
 	// status is what is true of it. Only the operator writes it.
 	// +optional
-	// +kubebuilder:default:={"observedGeneration":-1}
+	// +default={"observedGeneration":-1}
 	Status OrganizationStatus `json:"status,omitempty,omitzero"`
 }
 

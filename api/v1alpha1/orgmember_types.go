@@ -52,7 +52,6 @@ type MemberInvitation struct {
 	// mode is Email (a mail asks the person) or None (active without being asked). Default Email.
 	// +optional
 	// +default="Email"
-	// +kubebuilder:default=Email
 	Mode InvitationMode `json:"mode,omitempty"`
 
 	// message is shown in the mail as the inviter's words. At most 500 characters, no markup; links are taken out.
@@ -104,7 +103,6 @@ type OrgMemberSpec struct {
 	// role is Admin, BillingAdmin, UserAdmin or Member. Default Member.
 	// +optional
 	// +default="Member"
-	// +kubebuilder:default=Member
 	Role Role `json:"role,omitempty"`
 
 	// expiresAt is the moment at which the membership ends by itself, as RFC 3339 with a time zone, such as
@@ -170,12 +168,14 @@ type InvitationStatus struct {
 
 	// lastError is what the last failed try met, in the mail server's words without addresses. At most 256 characters.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	LastError string `json:"lastError,omitempty"`
 
 	// resend is the value of the annotation orgkeeper.dev/resend that this invitation answers. At most 256 characters;
 	// a longer value is cut.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Resend string `json:"resend,omitempty"`
 }
@@ -259,7 +259,7 @@ type OrgMember struct {
 
 	// status is what is true of the member. Only the operator writes it.
 	// +optional
-	// +kubebuilder:default:={"observedGeneration":-1}
+	// +default={"observedGeneration":-1}
 	Status OrgMemberStatus `json:"status,omitempty,omitzero"`
 }
 

@@ -41,7 +41,6 @@ type WorkspaceSpec struct {
 	// Retain. Default Delete. A namespace that orgkeeper did not create is always retained.
 	// +optional
 	// +default="Delete"
-	// +kubebuilder:default=Delete
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 }
 
@@ -87,11 +86,11 @@ type Workspace struct {
 
 	// spec is what the workspace is to be.
 	// +required
-	Spec WorkspaceSpec `json:"spec,omitzero"`
+	Spec WorkspaceSpec `json:"spec"`
 
 	// status is what is true of it. Only the operator writes it.
 	// +optional
-	// +kubebuilder:default:={"observedGeneration":-1}
+	// +default={"observedGeneration":-1}
 	Status WorkspaceStatus `json:"status,omitempty,omitzero"`
 }
 

@@ -40,7 +40,6 @@ type WorkspaceAssignmentSpec struct {
 	// access is View, Edit or Admin. Default Edit. Of several assignments to one workspace, the highest counts.
 	// +optional
 	// +default="Edit"
-	// +kubebuilder:default=Edit
 	Access Access `json:"access,omitempty"`
 
 	// expiresAt is the moment at which the access ends by itself, as RFC 3339 with a time zone, such as
@@ -126,7 +125,7 @@ type WorkspaceAssignment struct {
 
 	// status is what it comes to. Only the operator writes it.
 	// +optional
-	// +kubebuilder:default:={"observedGeneration":-1}
+	// +default={"observedGeneration":-1}
 	Status WorkspaceAssignmentStatus `json:"status,omitempty,omitzero"`
 }
 

@@ -80,6 +80,10 @@ type Config struct {
 // and for everything else a page that says so: 404 for other paths and bad tokens, 405 with Allow for other
 // methods. Ended invitations (expired, superseded, withdrawn) are 410, a Store that fails is 503 with Retry-After, a
 // form sent from another site is 403, a body beyond 4 KiB is 413.
+//
+// Serve it over HTTPS: browsers tell where a form comes from (Sec-Fetch-Site) only there and on localhost, and since
+// the pages hide their address (Referrer-Policy: no-referrer) nothing else tells it. Over plain HTTP to another
+// host, browsers get the 403; programs that send no Origin are not concerned.
 func Handler(c Config) http.Handler {
 	p := &portal{Config: c}
 	mux := http.NewServeMux()
