@@ -48,15 +48,23 @@ func (d Deps) finish(ctx context.Context, before, obj client.Object, v rules.Ver
 			return ctrl.Result{}, err
 		}
 		if told {
-			kind := corev1.EventTypeNormal
-			if v.Stalled {
-				kind = corev1.EventTypeWarning
-			}
-			d.Recorder.Eventf(obj, nil, kind, v.Reason, "Reconcile", "%s", v.Message)
-			ctrl.LoggerFrom(ctx).Info("Ready changed", "ready", v.Ready, "reason", v.Reason)
+			d.tell(ctx, obj, v)
 		}
 	}
 	return d.wakeAt(wake), nil
+}
+
+// tell logs a change of Ready and emits an Event. A namespace that goes takes no more Events.
+func (d Deps) tell(ctx context.Context, obj client.Object, v rules.Verdict) {
+	ctrl.LoggerFrom(ctx).Info("Ready changed", "ready", v.Ready, "reason", v.Reason)
+	if obj.GetDeletionTimestamp() != nil || v.Reason == v1alpha1.ReasonOrganizationDeleting {
+		return
+	}
+	kind := corev1.EventTypeNormal
+	if v.Stalled {
+		kind = corev1.EventTypeWarning
+	}
+	d.Recorder.Eventf(obj, nil, kind, v.Reason, "Reconcile", "%s", v.Message)
 }
 
 // patchStatus writes what changed in the status, unless somebody wrote the object since it was read.

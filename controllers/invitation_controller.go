@@ -145,7 +145,7 @@ func (r *InvitationReconciler) recordOutcome(ctx context.Context, m *v1alpha1.Or
 		if err := r.patchStatus(ctx, before, fresh); err != nil {
 			return apierrors.IsNotFound(err), nil
 		}
-		r.tell(ctx, fresh, o)
+		r.tellOutcome(ctx, fresh, o)
 		return true, nil
 	})
 	if err != nil {
@@ -178,7 +178,7 @@ func (r *InvitationReconciler) note(m *v1alpha1.OrgMember, o outcome) time.Time 
 // maxLastError is the limit of status.invitation.lastError.
 const maxLastError = 256
 
-func (r *InvitationReconciler) tell(ctx context.Context, m *v1alpha1.OrgMember, o outcome) {
+func (r *InvitationReconciler) tellOutcome(ctx context.Context, m *v1alpha1.OrgMember, o outcome) {
 	r.Metrics.count(o.kind)
 	log := ctrl.LoggerFrom(ctx)
 	if o.kind == sent {
