@@ -10,8 +10,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/internal/facts"
 	"github.com/orgkeeper/orgkeeper/internal/rbac"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
 // applyBindings makes the RoleBindings of these names in a namespace be as wanted. What exists is changed in place and
@@ -89,9 +91,13 @@ func (d Deps) deleteBinding(ctx context.Context, have *rbacv1.RoleBinding) error
 	return wrap(client.IgnoreNotFound(err), "delete rolebinding %s/%s", have.Namespace, have.Name)
 }
 
-// liveBindings reads RoleBindings from the API server: the end of an access counts only once it shows there.
-func (d Deps) liveBindings(ctx context.Context, namespace string, names []string) ([]rbacv1.RoleBinding, error) {
-	return facts.BindingsFrom(ctx, d.Live, namespace, names)
+// liveBindings reads a home's RoleBindings in a namespace from the API server: the end of an access counts only once it
+// shows there. Those of another organization, which may hold a namespace that one of ours wants, are left out.
+func (d Deps) liveBindings(ctx context.Context, home, namespace string, names []string) ([]rbacv1.RoleBinding, error) {
+	bindings, err := facts.BindingsFrom(ctx, d.Live, namespace, names)
+	return slices.DeleteFunc(bindings, func(b rbacv1.RoleBinding) bool {
+		return b.Labels[v1alpha1.LabelOrganization] != home
+	}), err
 }
 
 // stillNamed names the namespaces, of the home and its workspaces, in which a live RoleBinding of ours names a user.
@@ -102,13 +108,11 @@ func (d Deps) stillNamed(ctx context.Context, home, username string) ([]string, 
 		return nil, err
 	}
 	for i := range workspaces {
-		if namespace := workspaces[i].Status.Namespace; namespace != "" {
-			places[namespace] = rbac.WorkspaceBindings
-		}
+		places[rules.NamespaceName(&workspaces[i])] = rbac.WorkspaceBindings
 	}
 	var still []string
 	for namespace, names := range places {
-		bindings, err := d.liveBindings(ctx, namespace, names)
+		bindings, err := d.liveBindings(ctx, home, namespace, names)
 		if err != nil {
 			return nil, err
 		}

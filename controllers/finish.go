@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,12 +24,12 @@ import (
 // afterConflict is how soon to look again after somebody else wrote first. The cache has the newer object by then.
 const afterConflict = 50 * time.Millisecond
 
-// quiet makes a lost race an ordinary matter: no error, and another look soon.
+// quiet makes a lost race an ordinary matter (somebody wrote, created or deleted first): no error, and another look soon.
 func quiet(result ctrl.Result, err error) (ctrl.Result, error) {
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
 		return ctrl.Result{RequeueAfter: afterConflict}, nil
 	}
-	return result, client.IgnoreNotFound(err)
+	return result, err
 }
 
 // reconciler fetches the object, hands it over, and keeps lost races quiet. It stands where ctrl wants a Reconciler.
@@ -132,12 +133,20 @@ func (d Deps) wakeAt(at time.Time) ctrl.Result {
 func (d Deps) claim(ctx context.Context, h rules.Home, obj client.Object, finalizer string) error {
 	before := obj.DeepCopyObject().(client.Object)
 	controllerutil.AddFinalizer(obj, finalizer)
-	if h.Live() && h.Organization.UID != obj.GetUID() {
+	if h.Live() && h.Organization.UID != obj.GetUID() && !owned(obj) {
 		if err := controllerutil.SetOwnerReference(h.Organization, obj, d.Client.Scheme(), controllerutil.WithBlockOwnerDeletion(true)); err != nil {
 			return fmt.Errorf("set the owner reference: %w", err)
 		}
 	}
 	return d.patchMeta(ctx, before, obj)
+}
+
+// owned says whether an Organization owns the object already. It stays with that one: when an Organization is deleted and
+// a second one comes into force, what belonged to the first goes, always.
+func owned(obj client.Object) bool {
+	return slices.ContainsFunc(obj.GetOwnerReferences(), func(owner metav1.OwnerReference) bool {
+		return owner.Kind == "Organization" && strings.HasPrefix(owner.APIVersion, v1alpha1.GroupVersion.Group+"/")
+	})
 }
 
 // release lets an object go.

@@ -98,7 +98,7 @@ func (r *OrganizationReconciler) finalize(ctx context.Context, h rules.Home, o *
 
 // accessLeft names the first namespace, of the home and its workspaces, where a live RoleBinding of ours is left.
 func (r *OrganizationReconciler) accessLeft(ctx context.Context, home string) (string, error) {
-	bindings, err := r.liveBindings(ctx, home, rbac.HomeBindings)
+	bindings, err := r.liveBindings(ctx, home, home, rbac.HomeBindings)
 	if err != nil || len(bindings) > 0 {
 		return home, err
 	}
@@ -107,11 +107,8 @@ func (r *OrganizationReconciler) accessLeft(ctx context.Context, home string) (s
 		return "", err
 	}
 	for i := range workspaces {
-		namespace := workspaces[i].Status.Namespace
-		if namespace == "" {
-			continue
-		}
-		bindings, err := r.liveBindings(ctx, namespace, rbac.WorkspaceBindings)
+		namespace := rules.NamespaceName(&workspaces[i])
+		bindings, err := r.liveBindings(ctx, home, namespace, rbac.WorkspaceBindings)
 		if err != nil || len(bindings) > 0 {
 			return namespace, err
 		}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/facts"
 	"github.com/orgkeeper/orgkeeper/internal/rbac"
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
@@ -26,7 +27,7 @@ type WorkspaceReconciler struct{ Deps }
 func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	w := &v1alpha1.Workspace{}
 	if err := r.Client.Get(ctx, req.NamespacedName, w); apierrors.IsNotFound(err) {
-		return ctrl.Result{}, r.endAccess(ctx, req.Namespace, req.Name, "")
+		return ctrl.Result{}, r.endLeftovers(ctx, req)
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -34,12 +35,12 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if w.DeletionTimestamp != nil {
+		return r.finalize(ctx, w)
+	}
 	meta, err := r.Facts.Namespace(ctx, rules.NamespaceName(w))
 	if err != nil {
 		return ctrl.Result{}, err
-	}
-	if w.DeletionTimestamp != nil {
-		return r.finalize(ctx, w, meta)
 	}
 	if err := r.claim(ctx, h, w, v1alpha1.FinalizerWorkspace); err != nil {
 		return ctrl.Result{}, err
@@ -58,7 +59,7 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		err = r.applyBindings(ctx, w.Status.Namespace, rbac.WorkspaceBindings, rbac.Workspace(w, r.Roles, access))
 	} else {
 		w.Status.Namespace = ""
-		err = r.endAccess(ctx, w.Namespace, w.Name, "")
+		err = r.endAccess(ctx, w.Namespace, w.Name)
 	}
 	if err != nil {
 		return ctrl.Result{}, err
@@ -105,11 +106,22 @@ func merged(into, from map[string]string) map[string]string {
 }
 
 // finalize ends all access, then lets the namespace go as its deletion policy says, then the Workspace.
-func (r *WorkspaceReconciler) finalize(ctx context.Context, w *v1alpha1.Workspace, meta *metav1.PartialObjectMetadata) (ctrl.Result, error) {
+func (r *WorkspaceReconciler) finalize(ctx context.Context, w *v1alpha1.Workspace) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(w, v1alpha1.FinalizerWorkspace) {
 		return ctrl.Result{}, nil
 	}
-	if err := r.endAccess(ctx, w.Namespace, w.Name, w.Status.Namespace); err != nil {
+	live, err := r.liveBindings(ctx, w.Namespace, rules.NamespaceName(w), rbac.WorkspaceBindings)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	for i := range live {
+		if err := r.deleteBinding(ctx, &live[i]); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	// Read live: a namespace made a moment ago, which the cache does not show yet, must not be left behind.
+	meta, err := facts.Reader{Reader: r.Live}.Namespace(ctx, rules.NamespaceName(w))
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	switch rules.JudgeFarewell(w, factsOf(meta)) {
@@ -145,22 +157,22 @@ func (r *WorkspaceReconciler) unmark(ctx context.Context, meta *metav1.PartialOb
 	return r.patchMeta(ctx, before, meta)
 }
 
-// endAccess deletes the RoleBindings that carry a workspace's labels, wherever they are, and those in the namespace that
-// it holds. It serves where there is no access to give: the workspace goes, is gone, or holds no namespace.
-func (r *WorkspaceReconciler) endAccess(ctx context.Context, home, workspace, holds string) error {
+// endLeftovers ends the access of a Workspace that was made to go without its finalizer.
+func (r *WorkspaceReconciler) endLeftovers(ctx context.Context, req ctrl.Request) error {
+	if err := r.Live.Get(ctx, req.NamespacedName, &v1alpha1.Workspace{}); !apierrors.IsNotFound(err) {
+		return err // it is there: the cache is behind, and wakes us once it is not
+	}
+	return r.endAccess(ctx, req.Namespace, req.Name)
+}
+
+// endAccess deletes the RoleBindings that carry a workspace's labels, wherever they are.
+func (r *WorkspaceReconciler) endAccess(ctx context.Context, home, workspace string) error {
 	var bindings rbacv1.RoleBindingList
 	if err := r.Client.List(ctx, &bindings, client.MatchingLabels{
 		v1alpha1.LabelOrganization: home,
 		v1alpha1.LabelWorkspace:    workspace,
 	}); err != nil {
 		return fmt.Errorf("list rolebindings of workspace %s/%s: %w", home, workspace, err)
-	}
-	if holds != "" {
-		live, err := r.liveBindings(ctx, holds, rbac.WorkspaceBindings)
-		if err != nil {
-			return err
-		}
-		bindings.Items = append(bindings.Items, live...)
 	}
 	for i := range bindings.Items {
 		if _, ours := rbac.AccessOf(bindings.Items[i].Name); !ours {

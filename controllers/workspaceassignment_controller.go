@@ -79,14 +79,14 @@ func (r *WorkspaceAssignmentReconciler) finalize(ctx context.Context, h rules.Ho
 	}
 	for _, w := range f.Workspaces {
 		// Without a member, the member's own finalizer has seen to it.
-		if f.Member == nil || w.Status.Namespace == "" {
+		if f.Member == nil {
 			continue
 		}
 		access, err := r.Facts.Access(ctx, h, w)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		live, err := r.liveBindings(ctx, w.Status.Namespace, rbac.WorkspaceBindings)
+		live, err := r.liveBindings(ctx, w.Namespace, rules.NamespaceName(w), rbac.WorkspaceBindings)
 		if err != nil {
 			return ctrl.Result{}, err
 		}

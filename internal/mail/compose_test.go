@@ -149,7 +149,8 @@ func TestComposeHeaders(t *testing.T) {
 		t.Errorf("parts: want text first, then HTML, then nothing")
 	}
 	for _, p := range []*enmime.Part{first, second} {
-		if enc := p.Header.Get("Content-Transfer-Encoding"); enc != "quoted-printable" || p.Charset != "UTF-8" {
+		want := map[string]string{"text/plain": "8bit", "text/html": "quoted-printable"}[p.ContentType]
+		if enc := p.Header.Get("Content-Transfer-Encoding"); enc != want || p.Charset != "UTF-8" {
 			t.Errorf("%s: encoding %q, charset %q", p.ContentType, enc, p.Charset)
 		}
 	}
@@ -182,6 +183,9 @@ func TestComposeShowsTheLinkWhole(t *testing.T) {
 	env := read(t, m)
 	if !strings.Contains(env.Text, "\r\n"+invitation.AcceptURL+"\r\n") {
 		t.Error("the text has no line with the link alone")
+	}
+	if !strings.Contains(string(m.Data), "\r\n"+invitation.AcceptURL+"\r\n") {
+		t.Error("the raw mail breaks the link: whoever copies it from the file gets a part of it")
 	}
 	if !strings.Contains(env.HTML, `href="`+invitation.AcceptURL+`"`) || !strings.Contains(env.HTML, "on orgs.mail.example</a>") {
 		t.Error("the HTML hides the link or where it leads")

@@ -70,30 +70,24 @@ type Config struct {
 
 // Validate tells every fault of the configuration. It opens no file and no connection.
 func (c Config) Validate() error {
-	var faults []error
-	fault := func(format string, a ...any) { faults = append(faults, fmt.Errorf(format, a...)) }
-
 	host, port, err := net.SplitHostPort(c.Address)
-	if err != nil || host == "" || port == "" {
-		fault("address %q is not of the form host:port", c.Address)
-	}
-	if _, err := ParseTLSMode(c.TLS.String()); err != nil {
-		faults = append(faults, err)
-	}
-	if (c.Username == "") != (c.PasswordFile == "") {
-		fault("user name and password file belong together")
-	}
-	if c.Username != "" && c.TLS == NoTLS && !loopback(host) {
-		fault("a password is not sent in the clear: use TLS mode %s or %s", StartTLS, ImplicitTLS)
-	}
-	if c.TLS == NoTLS && (c.CAFile != "" || c.ServerName != "") {
-		fault("a CA file or server name has no effect with TLS mode %s", NoTLS)
-	}
-	if c.Timeout <= 0 {
-		fault("timeout must be more than zero")
-	}
-	if strings.ContainsFunc(c.HELO, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		fault("HELO name %q is not a host name", c.HELO)
+	badHELO := strings.ContainsFunc(c.HELO, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	_, unknownMode := ParseTLSMode(c.TLS.String())
+	faults := []error{unknownMode}
+	for _, check := range []struct {
+		faulty bool
+		fault  string
+	}{
+		{err != nil || host == "" || port == "", fmt.Sprintf("address %q is not of the form host:port", c.Address)},
+		{(c.Username == "") != (c.PasswordFile == ""), "user name and password file belong together"},
+		{c.Username != "" && c.TLS == NoTLS && !loopback(host), "a password is not sent in the clear: use TLS mode starttls or tls"},
+		{c.TLS == NoTLS && (c.CAFile != "" || c.ServerName != ""), "a CA file or server name has no effect with TLS mode none"},
+		{c.Timeout <= 0, "timeout must be more than zero"},
+		{badHELO, fmt.Sprintf("HELO name %q is not a host name", c.HELO)},
+	} {
+		if check.faulty {
+			faults = append(faults, errors.New(check.fault))
+		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("mail server: %w", err)

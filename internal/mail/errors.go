@@ -118,14 +118,10 @@ var enhanced = regexp.MustCompile(`^[245]\.\d{1,3}\.\d{1,3}\b`)
 
 func kindOfAnswer(at step, code int, enhanced string) Kind {
 	switch {
-	case at == connecting:
+	case at == connecting || ours(code, enhanced):
 		return Unavailable
 	case code/100 == 4:
 		return Temporary
-	case code == 530 || code == 534 || code == 535 || code == 538: // all of AUTH and TLS
-		return Unavailable
-	case code == 552 && enhanced != "5.2.2": // our mails are too big for it; 5.2.2 is one person's full mailbox
-		return Unavailable
 	case code/100 == 5 && at == mailFrom: // it cannot be about a recipient that was not yet named
 		return Unavailable
 	case code/100 == 5:
@@ -137,10 +133,26 @@ func kindOfAnswer(at step, code int, enhanced string) Kind {
 	}
 }
 
+// ours tells the refusals that are about us and not about a recipient, at whatever step.
+func ours(code int, enhanced string) bool {
+	switch code {
+	case 530, 534, 535, 538: // all of AUTH and TLS
+		return true
+	case 552: // our mails are too big for it; 5.2.2 is one person's full mailbox
+		return enhanced != "5.2.2"
+	}
+	return false
+}
+
 // reason says in plain words what the usual causes are, and else what the cause says itself.
 func reason(err error) string {
 	var timeout net.Error
+	var lookup *net.DNSError
 	switch {
+	case errors.As(err, &lookup) && lookup.IsNotFound:
+		return "the mail server's name is not known"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
+	"unicode"
 
 	gomail "github.com/wneessen/go-mail"
 )
@@ -77,7 +79,7 @@ func render(e Envelope, language, subject, text, html string) (Message, error) {
 	m.SetGenHeader("Auto-Submitted", "auto-generated")
 	m.SetGenHeader("X-Auto-Response-Suppress", "All")
 	m.SetGenHeader("Content-Language", language)
-	m.SetBodyString(gomail.TypeTextPlain, text)
+	setText(m, text)
 	m.AddAlternativeString(gomail.TypeTextHTML, html)
 
 	var b bytes.Buffer
@@ -85,4 +87,18 @@ func render(e Envelope, language, subject, text, html string) (Message, error) {
 		return Message{}, fmt.Errorf("writing mail: %w", err)
 	}
 	return Message{ID: e.MessageID, From: from.Address, To: to.Address, Data: b.Bytes()}, nil
+}
+
+// setText sends plain ASCII as it is, so that the link stays whole also to people and programs that read the raw mail;
+// quoted-printable would break it across lines. Marked 8bit, since go-mail encodes what is marked 7bit.
+func setText(m *gomail.Msg, text string) {
+	const maxLine = 998 // RFC 5322, 2.1.1
+	for line := range strings.Lines(text) {
+		if len(line) > maxLine || strings.ContainsFunc(line, func(r rune) bool { return r > unicode.MaxASCII }) {
+			m.SetBodyString(gomail.TypeTextPlain, text)
+			return
+		}
+	}
+	text = strings.ReplaceAll(text, "\n", "\r\n")
+	m.SetBodyString(gomail.TypeTextPlain, text, gomail.WithPartEncoding(gomail.NoEncoding))
 }

@@ -186,24 +186,22 @@ func (s *SMTP) open(ctx context.Context, d *delivery, conn net.Conn, from, passw
 	}
 	if s.config.TLS == StartTLS {
 		d.doing = "STARTTLS"
-		if ok, _ := client.Extension("STARTTLS"); !ok {
-			return nil, errNoStartTLS
-		}
-		if err := client.StartTLS(tlsConfig); err != nil {
+		if err := startTLS(client, tlsConfig); err != nil {
 			return nil, err
 		}
 	}
-	if s.config.Username != "" {
-		d.doing = "AUTH"
-		auth, err := s.auth(client, password)
-		if err != nil {
-			return nil, err
-		}
-		if err := client.Auth(auth); err != nil {
-			return nil, err
-		}
+	if s.config.Username == "" {
+		return client, nil
 	}
-	return client, nil
+	d.doing = "AUTH"
+	return client, s.signIn(client, password)
+}
+
+func startTLS(client *smtp.Client, c *tls.Config) error {
+	if offered, _ := client.Extension("STARTTLS"); !offered {
+		return errNoStartTLS
+	}
+	return client.StartTLS(c)
 }
 
 var (
@@ -213,27 +211,27 @@ var (
 	errTooLong    = errors.New("the mail server talks without end")
 )
 
-// auth chooses the best way that the server offers. That the connection is encrypted or local, Validate and
+// signIn uses the best way that the server offers. That the connection is encrypted or local, Validate and
 // STARTTLS have seen to.
-func (s *SMTP) auth(client *smtp.Client, password string) (smtp.Auth, error) {
+func (s *SMTP) signIn(client *smtp.Client, password string) error {
 	_, offered := client.Extension("AUTH")
 	user := s.config.Username
 	for _, mechanism := range []struct {
 		name string
-		auth func() smtp.Auth
+		auth smtp.Auth
 	}{
-		{"SCRAM-SHA-256", func() smtp.Auth { return smtp.ScramSHA256Auth(user, password) }},
-		{"SCRAM-SHA-1", func() smtp.Auth { return smtp.ScramSHA1Auth(user, password) }},
-		{"PLAIN", func() smtp.Auth { return smtp.PlainAuth("", user, password, s.host, true) }},
-		{"LOGIN", func() smtp.Auth { return smtp.LoginAuth(user, password, s.host, true) }},
+		{"SCRAM-SHA-256", smtp.ScramSHA256Auth(user, password)},
+		{"SCRAM-SHA-1", smtp.ScramSHA1Auth(user, password)},
+		{"PLAIN", smtp.PlainAuth("", user, password, s.host, true)},
+		{"LOGIN", smtp.LoginAuth(user, password, s.host, true)},
 	} {
 		for name := range strings.FieldsSeq(offered) {
 			if strings.EqualFold(name, mechanism.name) {
-				return mechanism.auth(), nil
+				return client.Auth(mechanism.auth)
 			}
 		}
 	}
-	return nil, errNoAuth
+	return errNoAuth
 }
 
 func (s *SMTP) password() (string, error) {

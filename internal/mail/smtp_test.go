@@ -192,7 +192,7 @@ func TestSendClassifies(t *testing.T) {
 	}
 	t.Run("RefusedConnection", func(t *testing.T) {
 		err := sender(t, om.Config{Address: refused(t)}).Send(t.Context(), composed(t))
-		checkError(t, "nothing listens there", err, om.Error{Kind: om.Unavailable})
+		checkError(t, "nothing listens there", err, om.Error{Kind: om.Unavailable, Text: "connecting: connection refused"})
 	})
 	t.Run("UnknownHost", func(t *testing.T) {
 		err := sender(t, om.Config{Address: "no-such-host.invalid:25"}).Send(t.Context(), composed(t))
@@ -310,8 +310,7 @@ func TestSendTellsAnUntrustedCertificate(t *testing.T) {
 	var srv server
 	srv.start(t, func(s *smtp.Server) { s.TLSConfig = tlsConfig })
 	err := sender(t, om.Config{Address: srv.address, TLS: om.StartTLS}).Send(t.Context(), composed(t))
-	var unknown x509.UnknownAuthorityError
-	if !errors.As(err, &unknown) {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); !ok {
 		t.Errorf("got %v, want the cause within reach of errors.As", err)
 	}
 }

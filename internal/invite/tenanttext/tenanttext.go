@@ -19,7 +19,7 @@ import (
 
 // Line returns s as one line of at most limit characters; a longer one ends in "…".
 func Line(s string, limit int) string {
-	return cut(inert(clean(s)), limit)
+	return cut(inert(clean(head(s, limit))), limit)
 }
 
 // Block returns s as lines, without empty ones at the ends or two in a row, at most limit characters and
@@ -27,7 +27,7 @@ func Line(s string, limit int) string {
 func Block(s string, limit, maxLines int) []string {
 	var lines []string
 	used := 0
-	for raw := range strings.Lines(clean(s)) {
+	for raw := range strings.Lines(clean(head(s, limit))) {
 		line := inert(raw)
 		if line == "" && (len(lines) == 0 || lines[len(lines)-1] == "") {
 			continue
@@ -100,12 +100,13 @@ var (
 	quad = regexp.MustCompile(`(\d)\.(\d+)\.(\d+)\.(\d)`)
 )
 
-// inert joins s to one line and makes sure that nothing in it is a link. It repeats until nothing changes, since taking one thing
-// out can put another together ("hthttp://tp://").
+// inert joins s to one line and makes sure that nothing in it is a link. It repeats until nothing changes: matches do not
+// overlap, so that a second look may find more, and a third hardly ever.
 func inert(s string) string {
 	for {
 		before := s
-		s = scheme.ReplaceAllString(s, "")
+		// A space, since what stands on both sides must not join to another one ("hthttp://tp://").
+		s = scheme.ReplaceAllString(s, " ")
 		s = bareScheme.ReplaceAllString(s, "$1: $2")
 		s = hostDot.ReplaceAllString(s, "$1·$2")
 		s = www.ReplaceAllString(s, "$1·")
@@ -117,6 +118,9 @@ func inert(s string) string {
 		}
 	}
 }
+
+// head bounds the work for a text that is far too long anyway: 16 bytes for each character to be shown.
+func head(s string, limit int) string { return s[:min(len(s), 16*limit)] }
 
 func cut(s string, limit int) string {
 	runes := []rune(s)

@@ -1,0 +1,138 @@
+package controllers_test
+
+import (
+	"io"
+	"log"
+	"net"
+	"net/mail"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	om "github.com/orgkeeper/orgkeeper/internal/mail"
+)
+
+// mailServer is a real SMTP server that keeps what it takes and refuses what it is told to.
+type mailServer struct {
+	address string
+
+	mu      sync.Mutex
+	answer  *smtp.SMTPError // in place of yes
+	taken   []letter
+	refused int
+}
+
+// letter is a mail as the server took it.
+type letter struct {
+	to, messageID, date, body, token string
+}
+
+var (
+	refusedForNow  = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "try again later"}
+	refusedForGood = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user here"}
+)
+
+func serveMail(t *testing.T) *mailServer {
+	t.Helper()
+	m := &mailServer{}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.address = l.Addr().String()
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{server: m}, nil }))
+	server.Domain = "mail.example"
+	server.ErrorLog = log.New(io.Discard, "", 0)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l)
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-done
+	})
+	return m
+}
+
+func (m *mailServer) client(t *testing.T) *om.SMTP {
+	t.Helper()
+	c, err := om.NewSMTP(om.Config{Address: m.address, TLS: om.NoTLS, Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// say makes the server answer every recipient so; nil: take the mail.
+func (m *mailServer) say(answer *smtp.SMTPError) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.answer = answer
+}
+
+// to are the mails taken for an address, in order.
+func (m *mailServer) to(address string) []letter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var letters []letter
+	for _, l := range m.taken {
+		if l.to == address {
+			letters = append(letters, l)
+		}
+	}
+	return letters
+}
+
+func (m *mailServer) refusals() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.refused
+}
+
+type session struct {
+	server *mailServer
+	to     string
+}
+
+func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
+
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	s.to = to
+	if s.server.answer != nil {
+		s.server.refused++
+		return s.server.answer
+	}
+	return nil
+}
+
+var tokenInLink = regexp.MustCompile(`https://orgkeeper\.example/i/([A-Za-z0-9_-]+)`)
+
+func (s *session) Data(r io.Reader) error {
+	m, err := mail.ReadMessage(r)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(m.Body)
+	if err != nil {
+		return err
+	}
+	l := letter{to: s.to, messageID: m.Header.Get("Message-ID"), date: m.Header.Get("Date"), body: string(body)}
+	// Quoted-printable breaks lines; the link has no other character to unescape.
+	if found := tokenInLink.FindStringSubmatch(strings.ReplaceAll(l.body, "=\r\n", "")); found != nil {
+		l.token = found[1]
+	}
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	s.server.taken = append(s.server.taken, l)
+	return nil
+}
+
+func (s *session) Reset()        {}
+func (s *session) Logout() error { return nil }

@@ -1,0 +1,211 @@
+package controllers_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/orgkeeper/orgkeeper/controllers"
+	"github.com/orgkeeper/orgkeeper/internal/facts"
+	"github.com/orgkeeper/orgkeeper/internal/invite"
+	"github.com/orgkeeper/orgkeeper/internal/mail"
+	"github.com/orgkeeper/orgkeeper/internal/rbac"
+)
+
+// operator is the whole operator in the test's process, with a mail server and a clock of its own.
+type operator struct {
+	clock    *stepClock
+	mail     *mailServer
+	keys     *invite.Keys
+	registry *prometheus.Registry
+	deps     controllers.Deps
+	log      *logbook
+
+	// change alters what the controllers work with; idle leaves the controllers out: the test calls them itself.
+	change func(*controllers.Deps)
+	idle   bool
+	halt   func()
+}
+
+// operate starts an operator that runs until the test ends.
+func operate(t *testing.T, options ...func(*operator)) *operator {
+	t.Helper()
+	keys, err := invite.NewKeys(bytes.Repeat([]byte("k"), invite.MinKeyLength))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &operator{clock: &stepClock{}, mail: serveMail(t), keys: keys, log: present}
+	for _, option := range options {
+		option(o)
+	}
+	o.log.open()
+	o.start(t)
+	t.Cleanup(func() {
+		o.stop()
+		o.log.check(t)
+	})
+	return o
+}
+
+func idle(o *operator) { o.idle = true }
+
+// with alters what the controllers work with.
+func with(change func(*controllers.Deps)) func(*operator) {
+	return func(o *operator) { o.change = change }
+}
+
+func (o *operator) start(t *testing.T) {
+	t.Helper()
+	mgr, err := ctrl.NewManager(rights, ctrl.Options{
+		Scheme:                  scheme,
+		Cache:                   controllers.CacheOptions(),
+		Logger:                  o.log.logger(),
+		Metrics:                 metricsserver.Options{BindAddress: "0"},
+		Controller:              config.Controller{SkipNameValidation: ptr.To(true)}, // one operator after the other
+		GracefulShutdownTimeout: ptr.To(10 * time.Second),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.registry = prometheus.NewRegistry()
+	o.deps = o.dependencies(t, mgr)
+	ctx, cancel := context.WithCancel(context.Background())
+	if o.idle {
+		err = facts.AddIndexes(ctx, mgr.GetFieldIndexer(), "")
+	} else {
+		err = controllers.Setup(ctx, mgr, o.deps)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	if !mgr.GetCache().WaitForCacheSync(ctx) {
+		t.Fatal("the cache does not fill")
+	}
+	o.halt = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the operator ended with: %v", err)
+		}
+	}
+}
+
+func (o *operator) stop() {
+	if o.halt != nil {
+		o.halt()
+	}
+	o.halt = nil
+}
+
+// restart is what a new version does, or a node that goes: a new operator finds what the old one left.
+func (o *operator) restart(t *testing.T) {
+	t.Helper()
+	o.stop()
+	o.start(t)
+}
+
+func (o *operator) dependencies(t *testing.T, mgr manager.Manager) controllers.Deps {
+	t.Helper()
+	metrics, err := controllers.NewMetrics(o.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := controllers.Deps{
+		Client:   mgr.GetClient(),
+		Live:     mgr.GetAPIReader(),
+		Facts:    facts.Reader{Reader: mgr.GetClient(), Clock: o.clock},
+		Recorder: mgr.GetEventRecorder("orgkeeper"),
+		Clock:    o.clock,
+		Roles:    rbac.Roles{View: "view", Edit: "edit", Admin: "orgkeeper:workspace-admin"},
+		Invitations: controllers.Invitations{
+			SMTP:      o.mail.client(t),
+			Keys:      o.keys,
+			From:      mail.Address{Name: "orgkeeper", Address: "invitations@orgkeeper.example"},
+			PortalURL: "https://orgkeeper.example",
+		},
+		Metrics: metrics,
+	}
+	if o.change != nil {
+		o.change(&d)
+	}
+	return d
+}
+
+// stepClock tells the real time, and later by what the test stepped.
+type stepClock struct{ ahead atomic.Int64 }
+
+func (c *stepClock) Now() time.Time                  { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *stepClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+func (c *stepClock) Step(d time.Duration)            { c.ahead.Add(int64(d)) }
+
+// logbook keeps what operators log, and what Kubernetes' libraries log for them.
+type logbook struct {
+	mu     sync.Mutex
+	lines  []string
+	faults []string // expected in this test
+}
+
+// present is what the operator of the present test logs. Tests with operators run one after the other.
+var present = &logbook{}
+
+func (l *logbook) logger() logr.Logger {
+	return funcr.New(func(prefix, args string) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.lines = append(l.lines, prefix+" "+args)
+	}, funcr.Options{})
+}
+
+func (l *logbook) open() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines, l.faults = nil, nil
+}
+
+// expect says that lines with this text are no fault in this test.
+func (l *logbook) expect(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faults = append(l.faults, text)
+}
+
+// check fails the test when an error was logged that it did not expect, or a line tells who was invited.
+func (l *logbook) check(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if strings.Contains(line, `"error"=`) && !containsAny(line, l.faults) {
+			t.Errorf("the operator logged an error: %s", line)
+		}
+		if strings.Contains(line, addressDomain) || strings.Contains(line, "/i/") {
+			t.Errorf("the operator logged an address or a link: %s", line)
+		}
+	}
+	if t.Failed() {
+		t.Logf("the operator's log:\n%s", strings.Join(l.lines[max(0, len(l.lines)-60):], "\n"))
+	}
+}
+
+func containsAny(s string, parts []string) bool {
+	for _, part := range parts {
+		if strings.Contains(s, part) {
+			return true
+		}
+	}
+	return false
+}
