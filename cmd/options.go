@@ -61,34 +61,46 @@ func (o *options) bind(fs *flag.FlagSet) {
 
 // validate names every setting that is missing or wrong.
 func (o *options) validate() error {
-	var problems []error
-	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-
-	if u, err := url.Parse(o.portalURL); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" {
-		problem("--portal-url must be an address such as https://orgkeeper.example, not %q", o.portalURL)
-	}
 	o.portalURL = strings.TrimRight(o.portalURL, "/")
-	for flag, address := range map[string]string{"--portal-bind-address": o.portalAddress, "--metrics-bind-address": o.metricsAddress} {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			problem("%s must be host:port such as :8080, not %q", flag, address)
-		}
+	problems := []error{
+		validURL("--portal-url", o.portalURL),
+		validAddress("--portal-bind-address", o.portalAddress),
+		validAddress("--metrics-bind-address", o.metricsAddress),
+		given("--invitation-keys-dir", o.keysDir, "the folder with the keys of invitation links"),
+		given("--view-role", o.roles.View, "a ClusterRole"),
+		given("--edit-role", o.roles.Edit, "a ClusterRole"),
+		given("--admin-role", o.roles.Admin, "a ClusterRole"),
 	}
-	if o.keysDir == "" {
-		problem("--invitation-keys-dir must name the folder with the keys of invitation links")
+	if o.leaderElect {
+		problems = append(problems, given("--leader-elect-namespace", o.leaderElectNamespace, "a namespace when POD_NAMESPACE is not set"))
 	}
-	if err := o.mailFrom.Validate(); err != nil {
-		problem("--mail-from must be an address such as invitations@orgkeeper.example")
-	}
-	if o.leaderElect && o.leaderElectNamespace == "" {
-		problem("--leader-elect-namespace must name a namespace when POD_NAMESPACE is not set")
-	}
-	for flag, role := range map[string]string{"--view-role": o.roles.View, "--edit-role": o.roles.Edit, "--admin-role": o.roles.Admin} {
-		if role == "" {
-			problem("%s must name a ClusterRole", flag)
-		}
+	if o.mailFrom.Validate() != nil {
+		problems = append(problems, errors.New("--mail-from must be an address such as invitations@orgkeeper.example"))
 	}
 	if err := o.smtp.Validate(); err != nil {
-		problem("--smtp-*: %w", err)
+		problems = append(problems, fmt.Errorf("--smtp-*: %w", err))
 	}
 	return errors.Join(problems...)
+}
+
+func given(flag, value, what string) error {
+	if value == "" {
+		return fmt.Errorf("%s must name %s", flag, what)
+	}
+	return nil
+}
+
+func validAddress(flag, address string) error {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf("%s must be host:port such as :8080, not %q", flag, address)
+	}
+	return nil
+}
+
+func validURL(flag, address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("%s must be an address such as https://orgkeeper.example, not %q", flag, address)
+	}
+	return nil
 }

@@ -170,7 +170,7 @@ func (r *InvitationReconciler) note(m *v1alpha1.OrgMember, o outcome) time.Time 
 		i.RejectedAt = &now
 		return rules.Never
 	}
-	next := metav1.NewTime(now.Add(rules.Retry(i.Attempts, o.kind == mail.Unavailable, rand.Float64())))
+	next := metav1.NewTime(now.Add(rules.Retry(i.Attempts, o.kind == mail.Unavailable, rand.Float64()))) //nolint:gosec // jitter needs no secret
 	i.NextAttemptAt = &next
 	return next.Time
 }
@@ -195,7 +195,7 @@ func (r *InvitationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	w := watches{r.Client, r.Facts}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("invitation").
-		WithOptions(concurrency(4)).
+		WithOptions(severalAtOnce).
 		For(&v1alpha1.OrgMember{}, ignoreActivity).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
 		Complete(reconciler(r.Client, r))

@@ -112,7 +112,7 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	w := watches{r.Client, r.Facts}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("orgmember").
-		WithOptions(concurrency(4)).
+		WithOptions(severalAtOnce).
 		For(&v1alpha1.OrgMember{}, ignoreActivity).
 		// The older of two duplicates goes: the younger comes in.
 		Watches(&v1alpha1.OrgMember{}, w.each(w.duplicates), existenceMatters).

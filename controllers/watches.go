@@ -24,7 +24,8 @@ var (
 	namespaceKind = &corev1.Namespace{}
 )
 
-func concurrency(n int) controller.Options { return controller.Options{MaxConcurrentReconciles: n} }
+// severalAtOnce is for controllers of kinds that come in numbers. Each object is worked on by one worker at a time.
+var severalAtOnce = controller.Options{MaxConcurrentReconciles: 4}
 
 // watches finds what a change concerns. It reads from the cache, by index. An error there means that the cache is being
 // stopped; nothing is to be woken then.

@@ -197,7 +197,7 @@ func (r *WorkspaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	w := watches{r.Client, r.Facts}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspace").
-		WithOptions(concurrency(4)).
+		WithOptions(severalAtOnce).
 		For(&v1alpha1.Workspace{}).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.workspaces, w.allWorkspaces)).
 		Watches(&v1alpha1.OrgMember{}, w.each(w.workspacesOfMember), standingMatters).

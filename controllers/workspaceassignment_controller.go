@@ -104,7 +104,7 @@ func (r *WorkspaceAssignmentReconciler) SetupWithManager(mgr ctrl.Manager) error
 	w := watches{r.Client, r.Facts}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspaceassignment").
-		WithOptions(concurrency(4)).
+		WithOptions(severalAtOnce).
 		For(&v1alpha1.WorkspaceAssignment{}).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.assignments, w.assignmentsOf)).
 		Watches(&v1alpha1.OrgMember{}, w.each(w.assignmentsOfMember), standingMatters).
