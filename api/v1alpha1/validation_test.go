@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -260,6 +261,9 @@ func TestAccepted(t *testing.T) {
 			subscription: {plan: pro-2.0, seats: 1000000, cancelled: true, paidThrough: "2027-01-01T00:00:00Z"},
 			invitations: {validFor: 720h, remindBefore: 24h, allowedDomains: [acme.example, münchen.example], locale: it},
 			members: {dormantAfter: 2160h}}`},
+		{"empty parts, as a patch leaves them that removes the last field", "Organization",
+			`{owner: jane, profile: {}, billing: {}, subscription: {}, invitations: {}, members: {}}`},
+		{"a workspace that says nothing", "Workspace", `{}`},
 		{"ten workspaces", "WorkspaceAssignment", `{member: mia, workspaces: [` + list("w%d", 10) + `]}`},
 		{"a namespace like the default", "Workspace", `{namespace: acme--web, deletionPolicy: Retain}`},
 	} {
@@ -270,6 +274,14 @@ func TestAccepted(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a workspace that says nothing, in Go", func(t *testing.T) {
+		workspace := &v1alpha1.Workspace{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Workspace"}}
+		workspace.Name = "accepted"
+		if err := client.Post().AbsPath(path("Workspace", "")).Body(encode(t, workspace)).Do(t.Context()).Error(); err != nil {
+			t.Fatal(err)
+		}
+		remove(t, "Workspace", "accepted")
+	})
 }
 
 // One stored value that Go cannot read would break every typed list and watch of its kind: such a value must be refused,

@@ -228,7 +228,9 @@ func testOperator(t *testing.T, c *cluster.Cluster, admin kubernetes.Interface) 
 		{"patch", ours, "orgmembers", "status", true},
 		{"update", ours, "orgmembers", "finalizers", true},
 		{"create", ours, "orgmembers", "", false},
-		{"delete", ours, "orgmembers", "", false},
+		{"delete", ours, "orgmembers", "", true}, // never used: the API server asks for it where owner references are set
+		{"delete", ours, "organizations", "", false},
+		{"deletecollection", ours, "orgmembers", "", false},
 		{"update", ours, "orgmembers", "acceptance", false},
 		{"grant", ours, "orgmembers", "admin", false},
 		{"delete", "", "namespaces", "", true},
