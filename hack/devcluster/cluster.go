@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -156,8 +157,8 @@ func (c *cluster) close() {
 	if len(c.processes) > 0 {
 		c.say("stopping")
 	}
-	for i := len(c.processes) - 1; i >= 0; i-- {
-		c.processes[i].stop()
+	for _, p := range slices.Backward(c.processes) {
+		p.stop()
 	}
 	if c.mail != nil {
 		c.mail.Stop()

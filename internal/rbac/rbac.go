@@ -3,6 +3,7 @@
 package rbac
 
 import (
+	"slices"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -13,7 +14,7 @@ import (
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
-// RoleBindings in an organization's home, each to the ClusterRole beside it (config/rbac/roles.yaml).
+// RoleBindings in an organization's home, each to the ClusterRole beside it (in config/rbac).
 const (
 	BindingOwner         = "orgkeeper:owner"
 	BindingAdmins        = "orgkeeper:admins"
@@ -104,8 +105,8 @@ const serviceAccountPrefix = "system:serviceaccount:"
 
 // Subject is the one form in which a user is bound: a ServiceAccount with its namespace, or a User.
 func Subject(username string) rbacv1.Subject {
-	if rest, ok := strings.CutPrefix(username, serviceAccountPrefix); ok {
-		namespace, name, _ := strings.Cut(rest, ":")
+	rest, _ := strings.CutPrefix(username, serviceAccountPrefix)
+	if namespace, name, ok := strings.Cut(rest, ":"); ok && rest != username && namespace != "" && name != "" {
 		return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name}
 	}
 	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: username}
@@ -146,14 +147,15 @@ var accessOf = map[string]v1alpha1.Access{
 	BindingView:  v1alpha1.AccessView,
 }
 
-// Names says whether a RoleBinding names the user.
+// Names says whether a RoleBinding names the user, in whatever form. RBAC takes a ServiceAccount without a namespace, which
+// only a hand can have put there, to be of the binding's own.
 func Names(b *rbacv1.RoleBinding, username string) bool {
-	for _, s := range b.Subjects {
-		if Username(s) == username {
-			return true
+	return username != "" && slices.ContainsFunc(b.Subjects, func(s rbacv1.Subject) bool {
+		if s.Kind == rbacv1.ServiceAccountKind && s.Namespace == "" {
+			s.Namespace = b.Namespace
 		}
-	}
-	return false
+		return Username(s) == username
+	})
 }
 
 // Differ names the users that are in one of two lists of subjects and not in the other, sorted.

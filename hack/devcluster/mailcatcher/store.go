@@ -83,7 +83,7 @@ func (s *store) read(name string) (mail, error) {
 	envelope, malformed := enmime.ReadEnvelope(bytes.NewReader(content))
 	if malformed != nil {
 		m.Problems = []string{malformed.Error()}
-		return m, nil
+		return m, nil //nolint:nilerr // a mail that cannot be read is shown with what is wrong with it
 	}
 	m.From, m.To, m.Subject = envelope.GetHeader("From"), envelope.GetHeader("To"), envelope.GetHeader("Subject")
 	m.Text, m.HTML = envelope.Text, envelope.HTML
