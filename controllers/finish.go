@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,8 +27,13 @@ const afterConflict = 50 * time.Millisecond
 
 // quiet makes a lost race an ordinary matter (somebody wrote, created or deleted first): no error, and another look soon.
 func quiet(result ctrl.Result, err error) (ctrl.Result, error) {
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) ||
+		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return ctrl.Result{RequeueAfter: afterConflict}, nil
+	}
+	if errors.Is(err, context.Canceled) {
+		// The operator is being stopped. Whoever starts next looks at everything.
+		return ctrl.Result{}, nil
 	}
 	return result, err
 }
@@ -58,7 +64,7 @@ func (d Deps) finish(ctx context.Context, before, obj client.Object, v rules.Ver
 // tell logs a change of Ready and emits an Event. A namespace that goes takes no more Events.
 func (d Deps) tell(ctx context.Context, obj client.Object, v rules.Verdict) {
 	ctrl.LoggerFrom(ctx).Info("Ready changed", "ready", v.Ready, "reason", v.Reason)
-	if obj.GetDeletionTimestamp() != nil || v.Reason == v1alpha1.ReasonOrganizationDeleting {
+	if obj.GetDeletionTimestamp() != nil || v.Reason == v1alpha1.ReasonDeleting || v.Reason == v1alpha1.ReasonOrganizationDeleting {
 		return
 	}
 	kind := corev1.EventTypeNormal

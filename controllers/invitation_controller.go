@@ -122,17 +122,18 @@ func outcomeOf(err error) outcome {
 
 // persistence is how long a worker tries to record an outcome before it leaves the rest to a later reconcile, which
 // would send the same mail again. It outlasts a restart of the API server.
-var persistence = wait.Backoff{Duration: 20 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 12, Cap: 5 * time.Second}
+const persistence = 40 * time.Second
 
-const recordTimeout = 40 * time.Second
+// between are the waits between those tries. They grow to the cap and stay there.
+var between = wait.Backoff{Duration: 20 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 12, Cap: 2 * time.Second}
 
 func (r *InvitationReconciler) recordOutcome(ctx context.Context, m *v1alpha1.OrgMember, o outcome) (ctrl.Result, error) {
 	// The mail is out: record it even when the operator is being stopped.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistence)
 	defer cancel()
 
 	var at time.Time
-	err := wait.ExponentialBackoffWithContext(ctx, persistence, func(ctx context.Context) (bool, error) {
+	err := between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		fresh := &v1alpha1.OrgMember{}
 		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(m), fresh); err != nil {
 			return apierrors.IsNotFound(err), nil

@@ -114,12 +114,13 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("orgmember").
 		WithOptions(severalAtOnce).
 		For(&v1alpha1.OrgMember{}, ignoreActivity).
+		Watches(&v1alpha1.OrgMember{}, ownRemoval, terminationMatters).
 		// The older of two duplicates goes: the younger comes in.
 		Watches(&v1alpha1.OrgMember{}, w.each(w.duplicates), existenceMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
 		Watches(&v1alpha1.Workspace{}, w.each(w.membersOfWorkspace), workspaceMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.memberOfAssignment), assignmentMatters).
-		Watches(bindingKind, w.each(w.leavingMembers)).
+		Watches(bindingKind, w.eachFirst(w.leavingMembers)).
 		WatchesMetadata(namespaceKind, w.eachHome(w.members), terminationMatters).
 		Complete(reconciler(r.Client, r))
 }

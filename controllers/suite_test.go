@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -38,6 +39,11 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
+	// Tests that run together wait much more than they compute.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		return 1, err
+	}
 	ctrl.SetLogger(logr.Discard()) // each operator has a logger of its own
 	klog.SetLogger(present.logger())
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

@@ -65,7 +65,12 @@ func requestsFor[T any, P interface {
 
 // each wakes what an object concerns, before and after a change.
 func (w watches) each(of ofObject) handler.EventHandler {
-	return handler.EnqueueRequestsFromMapFunc(of)
+	return removalsFirst{handler.EnqueueRequestsFromMapFunc(of)}
+}
+
+// eachFirst is each for what goes: before all others.
+func (w watches) eachFirst(of ofObject) handler.EventHandler {
+	return alwaysFirst{removalsFirst{handler.EnqueueRequestsFromMapFunc(of)}}
 }
 
 // eachIn wakes what is in the object's namespace.
@@ -92,7 +97,7 @@ func (w watches) organizationChanged(all inNamespace, owner ofMember) handler.Ev
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 			before, after := e.ObjectOld.(*v1alpha1.Organization), e.ObjectNew.(*v1alpha1.Organization)
 			if (before.DeletionTimestamp == nil) != (after.DeletionTimestamp == nil) {
-				wake(q, all(ctx, after.Namespace))
+				wake(first(q), all(ctx, after.Namespace))
 				return
 			}
 			if before.Spec.Owner == after.Spec.Owner && before.Status.Owner == after.Status.Owner {
@@ -130,11 +135,11 @@ func (w watches) rollChanged() handler.EventHandler {
 			}
 		}
 	}
-	return handler.Funcs{
+	return removalsFirst{handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { wake(ctx, q, e.Object) },
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { wake(ctx, q, e.Object) },
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { wake(ctx, q, e.ObjectOld, e.ObjectNew) },
-	}
+	}}
 }
 
 // subjectsChanged wakes the assignments of those users alone whom a RoleBinding gained or lost.

@@ -199,6 +199,7 @@ func (r *WorkspaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("workspace").
 		WithOptions(severalAtOnce).
 		For(&v1alpha1.Workspace{}).
+		Watches(&v1alpha1.Workspace{}, ownRemoval, terminationMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.workspaces, w.allWorkspaces)).
 		Watches(&v1alpha1.OrgMember{}, w.each(w.workspacesOfMember), standingMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.workspacesOfAssignment), assignmentMatters).

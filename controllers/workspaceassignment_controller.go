@@ -106,6 +106,7 @@ func (r *WorkspaceAssignmentReconciler) SetupWithManager(mgr ctrl.Manager) error
 		Named("workspaceassignment").
 		WithOptions(severalAtOnce).
 		For(&v1alpha1.WorkspaceAssignment{}).
+		Watches(&v1alpha1.WorkspaceAssignment{}, ownRemoval, terminationMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.assignments, w.assignmentsOf)).
 		Watches(&v1alpha1.OrgMember{}, w.each(w.assignmentsOfMember), standingMatters).
 		Watches(&v1alpha1.Workspace{}, w.each(w.assignmentsOfWorkspace), workspaceMatters).

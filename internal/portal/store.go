@@ -103,8 +103,12 @@ func (s ClusterStore) judge(ctx context.Context, claims invite.Claims, m *v1alph
 	if err != nil {
 		return Invitation{}, err
 	}
+	f, err := s.Facts.Member(ctx, h, m)
+	if err != nil {
+		return Invitation{}, err
+	}
 	inv := Invitation{
-		Status:  statusOf[rules.JudgeLink(h, m, claims.Serial, claims.Expires)],
+		Status:  statusOf[rules.JudgeLink(h, f, claims.Serial, claims.Expires)],
 		Role:    string(m.Spec.Role),
 		Name:    string(m.Spec.DisplayName),
 		Expires: claims.Expires,

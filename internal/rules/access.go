@@ -32,11 +32,10 @@ func AccessTo(h Home, w *v1alpha1.Workspace, admins []Standing, assigned []Assig
 	}
 	for _, a := range assigned {
 		access.Wake = Earliest(access.Wake, a.Member.Wake)
-		ends := a.Assignment.Spec.ExpiresAt
-		if a.Assignment.DeletionTimestamp != nil || (ends != nil && reached(ends.Time, h.Now)) {
+		if a.Assignment.DeletionTimestamp != nil || ended(a.Assignment, h.Now) {
 			continue
 		}
-		if ends != nil {
+		if ends := a.Assignment.Spec.ExpiresAt; ends != nil {
 			access.Wake = Earliest(access.Wake, ends.Time)
 		}
 		if a.Member.Active && slices.Contains(a.Assignment.Spec.Workspaces, v1alpha1.WorkspaceName(w.Name)) {

@@ -33,7 +33,7 @@ type AssignmentStanding struct {
 func JudgeAssignment(h Home, f AssignmentFacts) AssignmentStanding {
 	a := f.Assignment
 	var s AssignmentStanding
-	if a.Spec.ExpiresAt != nil && !reached(a.Spec.ExpiresAt.Time, h.Now) {
+	if a.Spec.ExpiresAt != nil && !ended(a, h.Now) {
 		s.Wake = a.Spec.ExpiresAt.Time
 	}
 	whole := wholeVerdict(h, f)
@@ -62,10 +62,11 @@ func JudgeAssignment(h Home, f AssignmentFacts) AssignmentStanding {
 	}
 	s.Verdict = whole
 	switch {
-	case !whole.Ready:
+	// What has ended waits for nothing any more.
+	case !whole.Ready, whole.Reason == v1alpha1.ReasonAssignmentExpired:
 	case missing != nil:
 		s.Verdict = waiting(v1alpha1.ReasonWorkspaceNotFound,
-			fmt.Sprintf("no Workspace %s in namespace %s", strings.Join(missing, ", "), h.Namespace))
+			fmt.Sprintf("no Workspace %s in namespace %s; add it, or take it out of spec.workspaces", strings.Join(missing, ", "), h.Namespace))
 	case unready != nil:
 		s.Verdict = waiting(v1alpha1.ReasonWorkspaceNotReady,
 			fmt.Sprintf("Workspace %s has no namespace to work in; see its conditions", strings.Join(unready, ", ")))
@@ -84,19 +85,34 @@ func wholeVerdict(h Home, f AssignmentFacts) Verdict {
 		return reconciling(v1alpha1.ReasonDeleting, "the access of "+name+" ends; then the assignment goes")
 	case !h.Live():
 		return h.verdict()
-	case f.Member == nil:
-		return waiting(v1alpha1.ReasonMemberNotFound, fmt.Sprintf("no OrgMember %s in namespace %s", name, h.Namespace))
-	case a.Spec.ExpiresAt != nil && reached(a.Spec.ExpiresAt.Time, h.Now):
+	case ended(a, h.Now):
 		return ready(v1alpha1.ReasonAssignmentExpired, "the assignment has ended; move spec.expiresAt to renew it")
+	case f.Member == nil:
+		return waiting(v1alpha1.ReasonMemberNotFound, fmt.Sprintf("no OrgMember %s in namespace %s; add it, or delete the assignment", name, h.Namespace))
 	case f.Member.Active:
 		return ready(v1alpha1.ReasonGranted, name+" has the access")
-	case f.Member.Verdict.Ready || f.Member.Verdict.Reconciling:
-		if f.Member.State == v1alpha1.StatePending {
-			return ready(v1alpha1.ReasonAwaitingAcceptance, "granted once "+name+" accepts")
-		}
-		return ready(v1alpha1.ReasonMemberNotActive, fmt.Sprintf("%s is %s; no access until active", name, strings.ToLower(string(f.Member.State))))
 	}
-	return waiting(v1alpha1.ReasonMemberNotActive, fmt.Sprintf("%s cannot have access: %s", name, f.Member.Verdict.Message))
+	return inactiveVerdict(name, *f.Member)
+}
+
+// inactiveVerdict is what can be said of an assignment to a member without access. It waits only for what somebody must
+// mend: not for a person's answer, and not for a membership that is over or set aside.
+func inactiveVerdict(name string, m Standing) Verdict {
+	switch m.Verdict.Reason {
+	case v1alpha1.ReasonDuplicateEmail, v1alpha1.ReasonDuplicateUsername, v1alpha1.ReasonRobotNotAllowed:
+		return waiting(v1alpha1.ReasonMemberNotActive, fmt.Sprintf("%s cannot have access: %s", name, m.Verdict.Message))
+	case v1alpha1.ReasonDeleting:
+		return ready(v1alpha1.ReasonMemberNotActive, name+" is being deleted; no access any more")
+	}
+	if m.State == v1alpha1.StatePending {
+		return ready(v1alpha1.ReasonAwaitingAcceptance, "granted once "+name+" accepts")
+	}
+	return ready(v1alpha1.ReasonMemberNotActive, fmt.Sprintf("%s is %s; no access until active", name, strings.ToLower(string(m.State))))
+}
+
+// ended says that the assignment's spec.expiresAt has come.
+func ended(a *v1alpha1.WorkspaceAssignment, now time.Time) bool {
+	return a.Spec.ExpiresAt != nil && reached(a.Spec.ExpiresAt.Time, now)
 }
 
 // CountWorkspaces is how many of the workspaces a member's assignments lead to.
@@ -104,7 +120,7 @@ func CountWorkspaces(h Home, workspaces []v1alpha1.Workspace, assignments []v1al
 	assigned := map[v1alpha1.WorkspaceName]bool{}
 	for i := range assignments {
 		a := &assignments[i]
-		if a.DeletionTimestamp != nil || (a.Spec.ExpiresAt != nil && reached(a.Spec.ExpiresAt.Time, h.Now)) {
+		if a.DeletionTimestamp != nil || ended(a, h.Now) {
 			continue
 		}
 		for _, name := range a.Spec.Workspaces {

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
@@ -31,6 +32,12 @@ func (h Home) Leaving() bool {
 
 // Live says that the organization exists and stays.
 func (h Home) Live() bool { return h.Organization != nil && !h.Leaving() }
+
+// handsOver says that a member owned the organization as far as is recorded, and another does now. Were the object to go
+// before that is recorded, and the other to fall out, nobody would be left to own it.
+func (h Home) handsOver(member string) bool {
+	return h.Live() && h.Organization.Status.Owner == member && h.Owner != "" && h.Owner != member
+}
 
 // verdict says why nothing can be granted in a home that is not live.
 func (h Home) verdict() Verdict {
@@ -70,16 +77,20 @@ func JudgeOrganization(h Home, o *v1alpha1.Organization, owner *Standing, wanted
 		return stalled(v1alpha1.ReasonDuplicateOrganization,
 			fmt.Sprintf("namespace %s already has the organization %s; delete this one", h.Namespace, h.Organization.Name))
 	case !h.Live():
-		return reconciling(v1alpha1.ReasonDeleting, "all access ends; then the organization goes")
+		return reconciling(v1alpha1.ReasonDeleting, "all access ends; then the organization "+o.Name+" goes")
 	case !wanted:
 		return waiting(v1alpha1.ReasonOwnerNotFound,
-			fmt.Sprintf("the owner %s is not an OrgMember of namespace %s%s", o.Spec.Owner, h.Namespace, stillOwns(h)))
+			fmt.Sprintf("the owner %s is not an OrgMember of namespace %s%s; add it, or name another in spec.owner", o.Spec.Owner, h.Namespace, stillOwns(h)))
 	case h.Owner != o.Spec.Owner:
 		return waiting(v1alpha1.ReasonOwnerNotUsable,
-			fmt.Sprintf("%s cannot own %s: ownership goes to an active admin who is a person and not leaving%s",
+			fmt.Sprintf("%s cannot own %s%s; make them an active admin (a person who is not leaving), or name another in spec.owner",
 				o.Spec.Owner, o.Name, stillOwns(h)))
 	case owner == nil || !owner.Active:
-		return ready(v1alpha1.ReasonOwnerNotActive, fmt.Sprintf("the owner %s has not joined yet", o.Spec.Owner))
+		message := fmt.Sprintf("the owner %s has not joined yet", o.Spec.Owner)
+		if owner != nil && owner.State != v1alpha1.StatePending {
+			message += " and is " + strings.ToLower(string(owner.State))
+		}
+		return ready(v1alpha1.ReasonOwnerNotActive, message)
 	}
 	return ready(v1alpha1.ReasonReady, "roles are in force")
 }
@@ -88,5 +99,5 @@ func stillOwns(h Home) string {
 	if h.Owner == "" {
 		return ""
 	}
-	return "; " + h.Owner + " remains the owner"
+	return " (" + h.Owner + " remains the owner)"
 }

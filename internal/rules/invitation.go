@@ -31,7 +31,7 @@ func NextInvitation(h Home, f MemberFacts) (record *v1alpha1.InvitationStatus, a
 	m := f.Member
 	s := Judge(h, f)
 	_, robot := Robot(m)
-	if !h.Live() || robot || joined(m) || m.DeletionTimestamp != nil || f.SameEmail != "" || f.SameUsername != "" ||
+	if !h.Live() || robot || joined(m) || m.DeletionTimestamp != nil || f.duplicate() ||
 		s.State == v1alpha1.StateSuspended || membershipEnded(m, h.Now) {
 		return nil, time.Time{}
 	}
@@ -54,10 +54,6 @@ func NextInvitation(h Home, f MemberFacts) (record *v1alpha1.InvitationStatus, a
 	return again, time.Time{}
 }
 
-func membershipEnded(m *v1alpha1.OrgMember, now time.Time) bool {
-	return m.Spec.ExpiresAt != nil && reached(m.Spec.ExpiresAt.Time, now)
-}
-
 // issue is the record of a new invitation and its first try. Its moments are whole seconds, as the API stores them.
 func issue(h Home, m *v1alpha1.OrgMember, serial int32) *v1alpha1.InvitationStatus {
 	validFor := DefaultValidFor
@@ -68,7 +64,7 @@ func issue(h Home, m *v1alpha1.OrgMember, serial int32) *v1alpha1.InvitationStat
 	return &v1alpha1.InvitationStatus{
 		Serial:    serial,
 		IssuedAt:  &now,
-		ExpiresAt: metav1.NewTime(now.Add(validFor)),
+		ExpiresAt: metav1.NewTime(now.Add(validFor).Truncate(time.Second)),
 		Attempts:  1,
 		Resend:    resend(m),
 	}
@@ -96,7 +92,8 @@ type LinkState int
 
 // The states of a link.
 const (
-	// LinkWithdrawn: the member or organization is gone or going, or the membership is suspended or over.
+	// LinkWithdrawn: the member or organization is gone or going, or the membership is suspended, over, or a duplicate:
+	// accepting would give nothing.
 	LinkWithdrawn LinkState = iota
 	// LinkSuperseded: a newer invitation was sent.
 	LinkSuperseded
@@ -111,13 +108,16 @@ const (
 )
 
 // JudgeLink says what the link of a serial and expiry stands for now.
-func JudgeLink(h Home, m *v1alpha1.OrgMember, serial int32, expires time.Time) LinkState {
+func JudgeLink(h Home, f MemberFacts, serial int32, expires time.Time) LinkState {
+	m := f.Member
 	i := m.Status.Invitation
 	switch {
 	case !h.Live() || m.DeletionTimestamp != nil || m.Spec.Suspended || membershipEnded(m, h.Now) || i == nil:
 		return LinkWithdrawn
 	case joined(m):
 		return LinkAccepted
+	case f.duplicate():
+		return LinkWithdrawn
 	case serial != i.Serial || !expires.Equal(i.ExpiresAt.Time):
 		return LinkSuperseded
 	case m.Status.DeclinedAt != nil:

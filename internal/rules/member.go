@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/cases"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
@@ -38,6 +39,7 @@ type Standing struct {
 	// Usable: a usable admin, that is a person with role Admin, Active, not leaving.
 	Usable bool
 	// Protected is the reason why the owner's membership would have ended or shrunk, were it not the owner's; else empty.
+	// The object stays as long as there is one: for an owner before, until it is recorded who follows.
 	Protected string
 	// Accepted is the status and reason of the condition Accepted.
 	Accepted       metav1.ConditionStatus
@@ -56,35 +58,47 @@ func Username(m *v1alpha1.OrgMember, prefix string) string {
 	return prefix + string(m.Spec.Email)
 }
 
-// EmailKey is the form in which two emails are compared: without regard to case. Empty for none.
-func EmailKey(email v1alpha1.EmailAddress) string { return strings.ToLower(string(email)) }
+// EmailKey is the form in which two emails are compared: without regard to case, in any script. Empty for none.
+func EmailKey(email v1alpha1.EmailAddress) string { return foldCase.String(string(email)) }
+
+// foldCase knows more than lower case does: that K (the Kelvin sign) is a k and the two small sigmas are one, and that
+// the Turkish dotted I is not a plain one.
+var foldCase = cases.Fold()
 
 const serviceAccountPrefix = "system:serviceaccount:"
 
-// Robot says whether the member is a service account, and of which namespace.
+// Robot says whether the member is a service account, and of which namespace: empty when the username does not tell.
 func Robot(m *v1alpha1.OrgMember) (namespace string, robot bool) {
-	rest, robot := strings.CutPrefix(m.Spec.Username, serviceAccountPrefix)
-	namespace, _, _ = strings.Cut(rest, ":")
-	return namespace, robot
+	account, robot := strings.CutPrefix(m.Spec.Username, serviceAccountPrefix)
+	if !robot {
+		return "", false
+	}
+	namespace, name, _ := strings.Cut(account, ":")
+	if name == "" {
+		return "", true
+	}
+	return namespace, true
 }
 
 // Owner names the OrgMember who owns the organization now; empty when nobody does. want is the one that spec.owner
 // names, have the one that status.owner names; nil when they do not exist.
 //
 // Ownership moves only to a usable admin. As long as want is not one, have keeps it, whatever happens to their object,
-// if they ever joined. Where nobody joined yet, want is the owner to be, and gets the role when they join.
+// if they ever were active. Where nobody was yet, want begins as the owner, or is the owner to be until they join.
 func Owner(h Home, want, have *MemberFacts) string {
+	h.Owner = "" // nobody is protected while the question is who is
 	want, have = person(want), person(have)
-	keeps := have != nil && joined(have.Member)
 	switch {
-	case want == nil && !keeps:
-		return ""
-	case want == nil:
+	case have != nil && wasActive(h, *have):
+		// Recorded as active, so that from the first moment they are protected as the one before was.
+		if want != nil && want.Member.Status.AcceptedAt != nil && Judge(h, *want).Usable {
+			return want.Member.Name
+		}
 		return have.Member.Name
-	case !keeps || want.Member.Name == have.Member.Name || usableSuccessor(h, *want):
+	case want != nil && mayBegin(h, *want):
 		return want.Member.Name
 	}
-	return have.Member.Name
+	return ""
 }
 
 // person is f unless it is nobody or a robot.
@@ -98,14 +112,33 @@ func person(f *MemberFacts) *MemberFacts {
 	return f
 }
 
-func usableSuccessor(h Home, f MemberFacts) bool {
-	h.Owner = ""
-	return Judge(h, f).Usable
+// wasActive says that the member is or once was active. The record of it is a moment younger than the fact.
+func wasActive(h Home, f MemberFacts) bool {
+	return f.Member.Status.AcceptedAt != nil || Judge(h, f).Active
 }
+
+// mayBegin says that a person may be the first owner: one who is active, or who can still join. Their role is no matter,
+// since the owner is an admin.
+func mayBegin(h Home, f MemberFacts) bool {
+	canJoin := !joined(f.Member) && !f.duplicate() && f.Member.DeletionTimestamp == nil
+	return canJoin || Judge(h, f).Active
+}
+
+// duplicate says that an older member has the same email or username.
+func (f MemberFacts) duplicate() bool { return f.SameEmail != "" || f.SameUsername != "" }
 
 // joined says whether the person accepted, or was activated without asking.
 func joined(m *v1alpha1.OrgMember) bool {
-	return m.Status.AcceptedAt != nil || (m.Spec.Invitation != nil && m.Spec.Invitation.Mode == v1alpha1.InvitationModeNone)
+	return m.Status.AcceptedAt != nil || activatedWithoutAsking(m)
+}
+
+func activatedWithoutAsking(m *v1alpha1.OrgMember) bool {
+	return m.Spec.Invitation != nil && m.Spec.Invitation.Mode == v1alpha1.InvitationModeNone
+}
+
+// membershipEnded says that spec.expiresAt has come.
+func membershipEnded(m *v1alpha1.OrgMember, now time.Time) bool {
+	return m.Spec.ExpiresAt != nil && reached(m.Spec.ExpiresAt.Time, now)
 }
 
 // Judge says where a membership stands.
@@ -119,17 +152,22 @@ func Judge(h Home, f MemberFacts) Standing {
 		Owner:    h.Owner == m.Name,
 	}
 	leaving := m.DeletionTimestamp != nil
-	protected := s.Owner && h.Live() && !robot && joined(m)
+	// Who was never active has nothing to keep.
+	protected := s.Owner && h.Live() && !robot && m.Status.AcceptedAt != nil
 	if s.Owner {
 		s.Role = v1alpha1.RoleAdmin
 	}
-	duplicate := !protected && (f.SameEmail != "" || f.SameUsername != "")
+	duplicate := !protected && f.duplicate()
 	allowed := !robot || f.RobotAllowed
 
 	s.State, s.Accepted, s.AcceptedReason, s.Wake = stateOf(m, h.Now, robot && allowed)
 	if protected {
 		s.Protected = protection(m, s.State)
 		s.State, s.Accepted, s.AcceptedReason = v1alpha1.StateActive, metav1.ConditionTrue, acceptedReason(m)
+	}
+	handsOver := leaving && !robot && m.Status.AcceptedAt != nil && h.handsOver(m.Name)
+	if handsOver {
+		s.Protected = v1alpha1.ReasonDeleting
 	}
 	if s.State == v1alpha1.StateActive && (duplicate || !allowed) {
 		s.State = v1alpha1.StatePending
@@ -138,6 +176,8 @@ func Judge(h Home, f MemberFacts) Standing {
 	s.Usable = s.Active && s.Role == v1alpha1.RoleAdmin && !robot && !leaving
 
 	switch {
+	case handsOver:
+		s.Verdict = reconciling(v1alpha1.ReasonDeleting, fmt.Sprintf("ownership passes from %s to %s; then the member goes", m.Name, h.Owner))
 	case s.Protected != "" && s.Protected != v1alpha1.ReasonDemoted:
 		s.Verdict = stalled(v1alpha1.ReasonOwnerProtected,
 			fmt.Sprintf("%s owns %s; transfer ownership first", m.Name, h.Organization.Name))
@@ -149,9 +189,9 @@ func Judge(h Home, f MemberFacts) Standing {
 		s.Verdict = duplicateVerdict(f)
 	case !allowed:
 		s.Verdict = waiting(v1alpha1.ReasonRobotNotAllowed,
-			fmt.Sprintf("namespace %s of the service account is neither %s nor a workspace's; use a service account of one of these", namespace, h.Namespace))
+			fmt.Sprintf("%s is a service account of namespace %s, which is neither %s nor a workspace's; use a service account of one of these", m.Name, namespace, h.Namespace))
 	default:
-		s.Verdict = stateVerdict(s, m)
+		s.Verdict = stateVerdict(s, m, h.Now)
 	}
 	return s
 }
@@ -160,13 +200,13 @@ func Judge(h Home, f MemberFacts) Standing {
 func stateOf(m *v1alpha1.OrgMember, now time.Time, robot bool) (v1alpha1.MemberState, metav1.ConditionStatus, string, time.Time) {
 	accepted, acceptedReason := acceptance(m, now, robot)
 	var wake time.Time
-	if m.Spec.ExpiresAt != nil && !reached(m.Spec.ExpiresAt.Time, now) {
+	if m.Spec.ExpiresAt != nil && !membershipEnded(m, now) {
 		wake = m.Spec.ExpiresAt.Time
 	}
 	switch {
 	case m.Spec.Suspended:
 		return v1alpha1.StateSuspended, accepted, acceptedReason, wake
-	case m.Spec.ExpiresAt != nil && reached(m.Spec.ExpiresAt.Time, now):
+	case membershipEnded(m, now):
 		return v1alpha1.StateExpired, accepted, acceptedReason, wake
 	case accepted == metav1.ConditionTrue:
 		return v1alpha1.StateActive, accepted, acceptedReason, wake
@@ -198,8 +238,9 @@ func acceptance(m *v1alpha1.OrgMember, now time.Time, robot bool) (metav1.Condit
 	return metav1.ConditionUnknown, v1alpha1.ReasonAwaitingAcceptance
 }
 
+// acceptedReason says how a member joined. Nobody accepts who was not invited, whatever the mode says by now.
 func acceptedReason(m *v1alpha1.OrgMember) string {
-	if m.Spec.Invitation != nil && m.Spec.Invitation.Mode == v1alpha1.InvitationModeNone {
+	if activatedWithoutAsking(m) || m.Status.Invitation == nil {
 		return v1alpha1.ReasonActivatedWithoutAsking
 	}
 	return v1alpha1.ReasonAccepted
@@ -223,13 +264,13 @@ func protection(m *v1alpha1.OrgMember, state v1alpha1.MemberState) string {
 func duplicateVerdict(f MemberFacts) Verdict {
 	if f.SameEmail != "" {
 		return stalled(v1alpha1.ReasonDuplicateEmail,
-			fmt.Sprintf("member %s has the same email and is older; delete one of the two", f.SameEmail))
+			fmt.Sprintf("%s has the same email as the older member %s; delete one of the two", f.Member.Name, f.SameEmail))
 	}
 	return stalled(v1alpha1.ReasonDuplicateUsername,
-		fmt.Sprintf("member %s has the same username and is older; delete one of the two", f.SameUsername))
+		fmt.Sprintf("%s has the same username as the older member %s; delete one of the two", f.Member.Name, f.SameUsername))
 }
 
-func stateVerdict(s Standing, m *v1alpha1.OrgMember) Verdict {
+func stateVerdict(s Standing, m *v1alpha1.OrgMember, now time.Time) Verdict {
 	switch s.State {
 	case v1alpha1.StateActive:
 		return ready(v1alpha1.ReasonActive, m.Name+" is active")
@@ -238,10 +279,11 @@ func stateVerdict(s Standing, m *v1alpha1.OrgMember) Verdict {
 	case v1alpha1.StateDeclined:
 		return ready(v1alpha1.ReasonDeclined, m.Name+" declined; annotate "+v1alpha1.AnnotationResend+" to ask again")
 	case v1alpha1.StateExpired:
-		if s.AcceptedReason == v1alpha1.ReasonInvitationExpired {
-			return ready(v1alpha1.ReasonInvitationExpired, m.Name+" did not answer in time; annotate "+v1alpha1.AnnotationResend+" to ask again")
+		// A new invitation helps only while the membership lasts.
+		if membershipEnded(m, now) {
+			return ready(v1alpha1.ReasonMembershipExpired, "the membership of "+m.Name+" has ended; move spec.expiresAt to renew it")
 		}
-		return ready(v1alpha1.ReasonMembershipExpired, "the membership of "+m.Name+" has ended; move spec.expiresAt to renew it")
+		return ready(v1alpha1.ReasonInvitationExpired, m.Name+" did not answer in time; annotate "+v1alpha1.AnnotationResend+" to ask again")
 	case v1alpha1.StatePending:
 		return invitationVerdict(m)
 	}
@@ -253,14 +295,14 @@ func invitationVerdict(m *v1alpha1.OrgMember) Verdict {
 	i := m.Status.Invitation
 	switch {
 	case i == nil:
-		return reconciling(v1alpha1.ReasonInvitationQueued, "the invitation is about to be sent")
+		return reconciling(v1alpha1.ReasonInvitationQueued, "the invitation of "+m.Name+" is about to be sent")
 	case i.SentAt != nil:
 		return ready(v1alpha1.ReasonAwaitingAcceptance, m.Name+" was invited and has not answered yet")
 	case i.RejectedAt != nil:
 		return stalled(v1alpha1.ReasonInvitationRejected,
-			"the mail server refused the invitation for good: "+i.LastError+"; add a new OrgMember with another email, or annotate "+v1alpha1.AnnotationResend+" to try again")
+			"the mail server refused the invitation of "+m.Name+" for good: "+i.LastError+"; add a new OrgMember with another email, or annotate "+v1alpha1.AnnotationResend+" to try again")
 	case i.LastError != "":
-		return reconciling(v1alpha1.ReasonInvitationDeferred, "the invitation could not be sent yet: "+i.LastError)
+		return reconciling(v1alpha1.ReasonInvitationDeferred, "the invitation of "+m.Name+" could not be sent yet: "+i.LastError)
 	}
-	return reconciling(v1alpha1.ReasonInvitationQueued, "the invitation is about to be sent")
+	return reconciling(v1alpha1.ReasonInvitationQueued, "the invitation of "+m.Name+" is about to be sent")
 }

@@ -105,8 +105,10 @@ func holdsVerdict(name string, f NamespaceFacts) Verdict {
 }
 
 // nameProblem says why a namespace of this name is never made or taken for the workspace; empty when it may be.
-// A name with -- could be another organization's default, and kube- is Kubernetes' own: neither is for tenants to claim.
+// A name with -- could be another organization's default, also one of an organization whose home is called a--b, and
+// kube- is Kubernetes' own: neither is for tenants to claim.
 func nameProblem(w *v1alpha1.Workspace, name string) string {
+	rest := strings.TrimPrefix(name, w.Namespace+"--")
 	switch {
 	case len(name) > maxNamespaceLength:
 		return fmt.Sprintf("the namespace's name %s has more than %d characters; give a shorter spec.namespace in a new Workspace", name, maxNamespaceLength)
@@ -114,8 +116,8 @@ func nameProblem(w *v1alpha1.Workspace, name string) string {
 		return fmt.Sprintf("namespace %s is the organization's home; a workspace needs another namespace", name)
 	case strings.HasPrefix(name, "kube-"):
 		return fmt.Sprintf("namespace %s: names that start with kube- belong to Kubernetes; choose another in a new Workspace", name)
-	case strings.Contains(name, "--") && !strings.HasPrefix(name, w.Namespace+"--"):
-		return fmt.Sprintf("namespace %s: a name with -- must start with %s--, others could belong to another organization", name, w.Namespace)
+	case strings.Contains(rest, "--"):
+		return fmt.Sprintf("namespace %s: a name with -- must be %s-- and a name without --, others could belong to another organization; choose another in a new Workspace", name, w.Namespace)
 	}
 	return ""
 }

@@ -1,0 +1,86 @@
+package controllers_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/controllers"
+)
+
+// What a dashboard shows: members by state, mails sent and failed, and how long the oldest invitation waits.
+func TestMetrics(t *testing.T) {
+	h := operate(t).home(t)
+	h.found()
+	h.settles() // the collector counts every home
+	collector := controllers.MemberCollector{Reader: h.deps.Client, Clock: h.clock}
+	h.registry.MustRegister(collector)
+
+	h.invited("mia")
+	tom, _ := h.invited("tom")
+	editStatus(h, tom, func(m *v1alpha1.OrgMember) { m.Status.DeclinedAt = m.Status.Invitation.SentAt })
+	sue := h.member("sue", v1alpha1.RoleMember, joined, func(m *v1alpha1.OrgMember) { m.Spec.Suspended = true })
+	h.create(sue, h.robot("ci", h.name), h.member("old", v1alpha1.RoleMember, joined, until(time.Now().Add(-time.Hour))))
+	h.metricsCome(`
+# HELP orgkeeper_members OrgMembers by state.
+# TYPE orgkeeper_members gauge
+orgkeeper_members{state="Active"} 2
+orgkeeper_members{state="Declined"} 1
+orgkeeper_members{state="Expired"} 1
+orgkeeper_members{state="Pending"} 1
+orgkeeper_members{state="Suspended"} 1
+# HELP orgkeeper_oldest_unsent_invitation_seconds Age of the oldest invitation that is due and was not taken by the mail server, in seconds; 0 when there is none.
+# TYPE orgkeeper_oldest_unsent_invitation_seconds gauge
+orgkeeper_oldest_unsent_invitation_seconds 0
+# HELP orgkeeper_invitations_sent_total Invitations that the mail server took.
+# TYPE orgkeeper_invitations_sent_total counter
+orgkeeper_invitations_sent_total 2
+`, "orgkeeper_members", "orgkeeper_oldest_unsent_invitation_seconds", "orgkeeper_invitations_sent_total")
+
+	h.mail.say(refusedForNow)
+	slow := h.member("slow", v1alpha1.RoleMember)
+	h.create(slow)
+	h.becomes(slow, "Ready", "False/InvitationDeferred")
+	h.mail.say(refusedForGood)
+	bad := h.member("bad", v1alpha1.RoleMember)
+	h.create(bad)
+	h.becomes(bad, "Ready", "False/InvitationRejected")
+	h.metricsCome(`
+# HELP orgkeeper_invitation_failures_total Tries to send an invitation that failed, by what the failure means: temporary, permanent, ambiguous or unavailable.
+# TYPE orgkeeper_invitation_failures_total counter
+orgkeeper_invitation_failures_total{kind="ambiguous"} 0
+orgkeeper_invitation_failures_total{kind="permanent"} 1
+orgkeeper_invitation_failures_total{kind="temporary"} 1
+orgkeeper_invitation_failures_total{kind="unavailable"} 0
+`, "orgkeeper_invitation_failures_total")
+	h.clock.Step(time.Hour)
+	// The one that was refused for good waits for a person, not for the operator: it is not counted.
+	h.eventually("the age of what waits", func() error {
+		families, err := h.registry.Gather()
+		if err != nil {
+			return err
+		}
+		for _, family := range families {
+			if family.GetName() == "orgkeeper_oldest_unsent_invitation_seconds" {
+				if age := family.GetMetric()[0].GetGauge().GetValue(); age < 3600 || age > 3700 {
+					return fmt.Errorf("%v seconds", age)
+				}
+			}
+		}
+		return nil
+	})
+
+	problems, err := testutil.GatherAndLint(h.registry)
+	if err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v %v", problems, err)
+	}
+}
+
+func (h *home) metricsCome(want string, names ...string) {
+	h.t.Helper()
+	h.eventually("metrics", func() error { return testutil.GatherAndCompare(h.registry, strings.NewReader(want), names...) })
+}

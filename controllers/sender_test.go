@@ -1,0 +1,209 @@
+package controllers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/controllers"
+)
+
+// unsteady is a client whose writes of status fail as the test says.
+type unsteady struct {
+	client.Client
+	fail func() error
+}
+
+func (u unsteady) Status() client.SubResourceWriter {
+	return unsteadyStatus{u.Client.Status(), u.fail}
+}
+
+type unsteadyStatus struct {
+	client.SubResourceWriter
+	fail func() error
+}
+
+func (u unsteadyStatus) Patch(ctx context.Context, o client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	if err := u.fail(); err != nil {
+		return err
+	}
+	return u.SubResourceWriter.Patch(ctx, o, patch, options...)
+}
+
+var (
+	errLost = errors.New("connection refused")
+	errGone = apierrors.NewNotFound(schema.GroupResource{}, "")
+)
+
+// candidate is a member who is to be invited, as a sender that is called by the test sees them: cache and all.
+func candidate(t *testing.T, change func(*controllers.Deps)) (*home, *v1alpha1.OrgMember) {
+	t.Helper()
+	h := operate(t, idle, with(change)).home(t)
+	h.found()
+	mia := h.member("mia", v1alpha1.RoleMember)
+	h.create(mia)
+	h.eventually("the cache shows them", func() error {
+		seen, err := h.deps.Facts.Home(t.Context(), h.name)
+		if err != nil || seen.Organization == nil {
+			return fmt.Errorf("no organization: %w", err)
+		}
+		return h.deps.Client.Get(t.Context(), client.ObjectKeyFromObject(mia), &v1alpha1.OrgMember{})
+	})
+	return h, mia
+}
+
+// Several senders act on the same state of a member, as a paused leader and its successor would: one mail goes out, since
+// the record comes first and only one can write it.
+func TestOnlyOneSenderSends(t *testing.T) {
+	h, mia := candidate(t, func(*controllers.Deps) {})
+	var senders sync.WaitGroup
+	var conflicts atomic.Int32
+	for range 6 {
+		sender := &controllers.InvitationReconciler{Deps: h.deps}
+		senders.Go(func() {
+			if _, err := sender.Reconcile(context.Background(), mia.DeepCopy()); apierrors.IsConflict(err) {
+				conflicts.Add(1)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	senders.Wait()
+	if got := len(h.mail.to(h.user("mia"))); got != 1 || conflicts.Load() != 5 {
+		t.Errorf("%d mails, %d senders met a conflict", got, conflicts.Load())
+	}
+	h.get(mia)
+	if mia.Status.Invitation.Attempts != 1 || mia.Status.Invitation.SentAt == nil {
+		t.Errorf("status.invitation: %+v", mia.Status.Invitation)
+	}
+}
+
+// A sender with an old copy of a member writes nothing and sends nothing.
+func TestSenderWithOldFacts(t *testing.T) {
+	h, mia := candidate(t, func(*controllers.Deps) {})
+	old := mia.DeepCopy()
+	edit(h, mia, func(m *v1alpha1.OrgMember) { m.Spec.Suspended = true })
+	sender := &controllers.InvitationReconciler{Deps: h.deps}
+	if _, err := sender.Reconcile(t.Context(), old); !apierrors.IsConflict(err) {
+		t.Errorf("acting on an old copy: %v, not a conflict", err)
+	}
+	if got := h.mail.to(h.user("mia")); got != nil {
+		t.Error("a suspended member was invited")
+	}
+}
+
+// The first record cannot be written: no mail.
+func TestNoRecordNoMail(t *testing.T) {
+	h, mia := candidate(t, func(d *controllers.Deps) { d.Client = unsteady{d.Client, func() error { return errLost }} })
+	sender := &controllers.InvitationReconciler{Deps: h.deps}
+	if _, err := sender.Reconcile(t.Context(), mia); !errors.Is(err, errLost) {
+		t.Errorf("%v", err)
+	}
+	if got := h.mail.to(h.user("mia")); got != nil {
+		t.Error("a mail went out that nothing tells of")
+	}
+}
+
+// The mail is out and the API server is away for a while: the outcome is recorded when it is back, and nothing is
+// sent twice.
+func TestOutcomeIsRecordedLate(t *testing.T) {
+	var writes atomic.Int32
+	h, mia := candidate(t, func(d *controllers.Deps) {
+		d.Client = unsteady{d.Client, func() error {
+			if n := writes.Add(1); n > 1 && n < 8 {
+				return errLost
+			}
+			return nil
+		}}
+	})
+	sender := &controllers.InvitationReconciler{Deps: h.deps}
+	if _, err := sender.Reconcile(t.Context(), mia); err != nil {
+		t.Error(err)
+	}
+	h.becomesSent(mia)
+	if _, err := sender.Reconcile(t.Context(), mia); err != nil {
+		t.Error(err)
+	}
+	if got := len(h.mail.to(h.user("mia"))); got != 1 {
+		t.Errorf("%d mails", got)
+	}
+}
+
+func (h *home) becomesSent(m *v1alpha1.OrgMember) {
+	h.t.Helper()
+	if h.get(m); m.Status.Invitation == nil || m.Status.Invitation.SentAt == nil || reading(m, "InvitationSent") != "True/InvitationSent" {
+		h.t.Errorf("status.invitation: %+v", m.Status.Invitation)
+	}
+}
+
+// The operator dies between sending and recording. The next one sends again, and it is the very same mail: Message-ID,
+// date and link.
+func TestCrashRepeatsTheSameMail(t *testing.T) {
+	var writes atomic.Int32
+	h, mia := candidate(t, func(d *controllers.Deps) {
+		d.Client = unsteady{d.Client, func() error {
+			if writes.Add(1) == 2 {
+				return errGone // which ends the tries: nothing of this sender is heard of again
+			}
+			return nil
+		}}
+	})
+	sender := &controllers.InvitationReconciler{Deps: h.deps}
+	if _, err := sender.Reconcile(t.Context(), mia); err != nil {
+		t.Fatal(err)
+	}
+	h.get(mia)
+	if mia.Status.Invitation == nil || mia.Status.Invitation.SentAt != nil {
+		t.Fatalf("the test lost no write: %+v", mia.Status.Invitation)
+	}
+	h.clock.Step(3 * 60 * 60 * 1e9)
+	if _, err := sender.Reconcile(t.Context(), mia); err != nil {
+		t.Fatal(err)
+	}
+	h.becomesSent(mia)
+	letters := h.mail.to(h.user("mia"))
+	if len(letters) != 2 {
+		t.Fatalf("%d mails", len(letters))
+	}
+	if diff := cmp.Diff(letters[0], letters[1], cmp.AllowUnexported(letter{})); diff != "" {
+		t.Errorf("the mail repeated after a crash is another one: %s", diff)
+	}
+	if mia.Status.Invitation.Attempts != 2 || mia.Status.Invitation.Serial != 1 {
+		t.Errorf("status.invitation: %+v", mia.Status.Invitation)
+	}
+}
+
+// A member who was deleted and made anew, or asked again, while the mail was on its way: the outcome is not theirs.
+func TestOutcomeOfAnotherInvitation(t *testing.T) {
+	var h *home
+	var mia *v1alpha1.OrgMember
+	var writes atomic.Int32
+	h, mia = candidate(t, func(d *controllers.Deps) {
+		d.Client = unsteady{d.Client, func() error {
+			if writes.Add(1) == 2 {
+				h.delete(mia)
+				h.goes(mia)
+				h.create(h.member("mia", v1alpha1.RoleMember))
+				return errLost
+			}
+			return nil
+		}}
+	})
+	sender := &controllers.InvitationReconciler{Deps: h.deps}
+	if _, err := sender.Reconcile(t.Context(), mia.DeepCopy()); err != nil {
+		t.Error(err)
+	}
+	h.get(mia)
+	if mia.Status.Invitation != nil {
+		t.Errorf("the new member has the outcome of the old one's invitation: %+v", mia.Status.Invitation)
+	}
+}

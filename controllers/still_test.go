@@ -1,0 +1,225 @@
+package controllers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+)
+
+// Where nothing changed nothing is written: a new operator that looks at everything changes no resourceVersion and sends
+// no mail.
+func TestRestartWritesNothing(t *testing.T) {
+	o := operate(t)
+	h := o.home(t)
+	h.create(h.samples()...)
+	h.create(h.organization("second", "joe"), h.workspace("taken", wants("default")), h.assignment("nobody", "nobody", v1alpha1.AccessEdit, "web"))
+	h.settles()
+	before := h.versions()
+	mails := len(h.mail.to(h.user("mia")))
+	for range 2 {
+		seen := reconciles()
+		h.restart(t)
+		h.eventually("the new operator looked at everything", func() error {
+			for controller, objects := range map[string]int{"organization": 2, "orgmember": 5, "invitation": 5, "workspace": 3, "workspaceassignment": 3} {
+				if got := reconciles()[controller] - seen[controller]; int(got) < objects {
+					return fmt.Errorf("%s: %v of %d", controller, got, objects)
+				}
+			}
+			return nil
+		})
+		h.settles()
+		if diff := cmp.Diff(before, h.versions()); diff != "" {
+			t.Errorf("a restart wrote: %s", diff)
+		}
+	}
+	if got := len(h.mail.to(h.user("mia"))); got != mails {
+		t.Errorf("%d mails more", got-mails)
+	}
+}
+
+// versions are the resourceVersions of all there is of the home, what the operator made for it included.
+func (h *home) versions() map[string]string {
+	h.t.Helper()
+	versions := map[string]string{}
+	note := func(o client.Object) {
+		versions[fmt.Sprintf("%T %s/%s", o, o.GetNamespace(), o.GetName())] = o.GetResourceVersion()
+	}
+	for _, o := range h.all() {
+		note(o)
+	}
+	var bindings rbacv1.RoleBindingList
+	var namespaces corev1.NamespaceList
+	for _, list := range []client.ObjectList{&bindings, &namespaces} {
+		if err := admin.List(h.t.Context(), list, client.MatchingLabels{v1alpha1.LabelOrganization: h.name}); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	for i := range bindings.Items {
+		note(&bindings.Items[i])
+	}
+	for i := range namespaces.Items {
+		note(&namespaces.Items[i])
+	}
+	return versions
+}
+
+// reconciles counts them by controller, of all operators of the process.
+func reconciles() map[string]float64 {
+	families, err := metrics.Registry.Gather()
+	if err != nil {
+		panic(err)
+	}
+	counts := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() != "controller_runtime_reconcile_total" {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if label.GetName() == "controller" {
+					counts[label.GetValue()] += metric.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return counts
+}
+
+// settles waits until the homes of earlier tests are gone and no controller has had anything to do for a while. An
+// operator that never comes to rest never settles.
+func (h *home) settles() {
+	h.t.Helper()
+	h.eventually("earlier homes are gone", func() error {
+		var namespaces corev1.NamespaceList
+		var members v1alpha1.OrgMemberList
+		for _, list := range []client.ObjectList{&namespaces, &members} {
+			if err := admin.List(h.t.Context(), list); err != nil {
+				return err
+			}
+		}
+		for _, ns := range namespaces.Items {
+			if ns.DeletionTimestamp != nil {
+				return errors.New("namespace " + ns.Name + " is still going")
+			}
+		}
+		for _, m := range members.Items {
+			if m.Namespace != h.name {
+				return errors.New("member " + m.Namespace + "/" + m.Name + " is still there")
+			}
+		}
+		return nil
+	})
+	last, since := reconciles(), time.Now()
+	h.eventually("the operator comes to rest", func() error {
+		if now := reconciles(); !cmp.Equal(now, last) {
+			last, since = now, time.Now()
+		}
+		if time.Since(since) < 2*time.Second {
+			return fmt.Errorf("reconciles: %v", last)
+		}
+		return nil
+	})
+}
+
+// lastActiveTime changes every few minutes for everybody who works. No controller has anything to do with it.
+func TestActivityWakesNobody(t *testing.T) {
+	h := operate(t).home(t)
+	_, jane := h.found()
+	h.create(h.workspace("web"), h.member("mia", v1alpha1.RoleMember), h.assignment("mia", "mia", v1alpha1.AccessEdit, "web"))
+	h.settles()
+	before := reconciles()
+	for i := range 5 {
+		at := metav1.NewTime(time.Now().Add(time.Duration(i) * time.Minute).Truncate(time.Second))
+		for _, m := range []*v1alpha1.OrgMember{jane, h.member("mia", v1alpha1.RoleMember)} {
+			editStatus(h, m, func(m *v1alpha1.OrgMember) { m.Status.LastActiveTime = &at })
+			h.eventually("the cache shows it", func() error {
+				seen := &v1alpha1.OrgMember{}
+				err := h.deps.Client.Get(t.Context(), client.ObjectKeyFromObject(m), seen)
+				if err == nil && !seen.Status.LastActiveTime.Equal(&at) {
+					err = errors.New("not yet")
+				}
+				return err
+			})
+		}
+	}
+	gomega.NewWithT(t).Consistently(reconciles).WithTimeout(time.Second).Should(gomega.Equal(before), "reconciles")
+}
+
+// An invitation expires by itself, at the moment and not at the next change.
+func TestInvitationExpiresByItself(t *testing.T) {
+	o := operate(t)
+	h := o.home(t)
+	acme, _ := h.found()
+	mia, _ := h.invited("mia")
+	h.clock.Step(mia.Status.Invitation.ExpiresAt.Sub(h.clock.Now()) - 2*time.Second)
+	h.restart(t) // timers are set from the clock when something is looked at
+	h.becomes(mia, "Ready", "True/InvitationExpired")
+	h.eventually("the count", func() error {
+		if h.get(acme); acme.Status.Members == nil || acme.Status.Members.Expired != 1 {
+			return fmt.Errorf("members: %+v", acme.Status.Members)
+		}
+		return nil
+	})
+}
+
+// What changed while no operator ran, finalizers taken away by force included, has come to its end when one has started.
+func TestWhileNoOperatorRan(t *testing.T) {
+	o := operate(t)
+	h := o.home(t)
+	web, mia, _ := h.staffed(v1alpha1.AccessEdit)
+	api, kim := h.workspace("api"), h.member("kim", v1alpha1.RoleMember, joined)
+	a := h.assignment("kim", "kim", v1alpha1.AccessView, "api")
+	h.create(api, kim, a)
+	h.has(h.user("kim"), h.in("api"), v1alpha1.AccessView)
+	closed := o.home(t)
+	theirs, _, _ := closed.staffed(v1alpha1.AccessAdmin)
+	for _, name := range []string{h.in("web"), closed.in("web")} {
+		h.discard(name) // without its Workspace nobody deletes it
+	}
+
+	h.stop()
+	byForce := func(objects ...client.Object) {
+		t.Helper()
+		for _, object := range objects {
+			h.delete(object)
+			edit(h, object, func(o client.Object) { o.SetFinalizers(nil) })
+		}
+	}
+	byForce(web, kim)
+	byForce(closed.organization("acme", ""), theirs)
+	edit(h, mia, func(m *v1alpha1.OrgMember) { m.Spec.Suspended = true })
+	if got := h.access(h.user("kim"), h.in("api")); got != v1alpha1.AccessView {
+		t.Fatalf("kim's access is %q while no operator runs", got)
+	}
+	h.start(t)
+
+	for _, user := range []string{h.user("mia"), h.user("kim"), closed.user("jane"), closed.user("mia")} {
+		h.eventually("nothing names "+user, func() error {
+			if in := h.named(user); in != nil {
+				return fmt.Errorf("%v", in)
+			}
+			return nil
+		})
+	}
+	h.becomes(a, "Ready", "False/MemberNotFound")
+	if bindings := h.bindings(h.in("web")); bindings != nil {
+		t.Errorf("of the workspace that went without its finalizer, %v are left", bindings)
+	}
+	h.has(h.user("jane"), h.in("api"), v1alpha1.AccessAdmin)
+	if !h.get(namespace(h.in("web"))) {
+		t.Error("the namespace of a Workspace that was torn away is deleted without being asked for")
+	}
+	_ = client.IgnoreNotFound(admin.Delete(context.Background(), namespace(closed.name)))
+}

@@ -1,0 +1,129 @@
+package rules_test
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
+)
+
+func TestInForce(t *testing.T) {
+	organization := func(name string, born time.Time) v1alpha1.Organization {
+		return v1alpha1.Organization{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: *stamp(born)}}
+	}
+	goes := organization("goes", now.Add(-time.Hour))
+	goes.DeletionTimestamp = stamp(now)
+	cases := map[string]struct {
+		reason        string
+		organizations []v1alpha1.Organization
+		want          string
+	}{
+		"none":        {"an empty namespace has no organization", nil, ""},
+		"one":         {"the only one", []v1alpha1.Organization{organization("acme", now)}, "acme"},
+		"two":         {"the oldest wins", []v1alpha1.Organization{organization("a", now), organization("z", now.Add(-time.Second))}, "z"},
+		"same second": {"the first by name wins, in whatever order they are listed", []v1alpha1.Organization{organization("z", now), organization("a", now)}, "a"},
+		"oldest goes": {"access ends before another organization begins", []v1alpha1.Organization{organization("a", now), goes}, "goes"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := ""
+			if o := rules.InForce(c.organizations); o != nil {
+				got = o.Name
+			}
+			if got != c.want {
+				t.Errorf("%s\nInForce = %q, want %q", c.reason, got, c.want)
+			}
+		})
+	}
+}
+
+func TestJudgeOrganization(t *testing.T) {
+	judged := func(h rules.Home, options ...memberOption) *rules.Standing {
+		s := rules.Judge(h, rules.MemberFacts{Member: member("jane", options...)})
+		return &s
+	}
+	other := acme()
+	other.Name, other.UID = "second", types.UID("uid-second")
+	cases := map[string]struct {
+		reason string
+		home   rules.Home
+		object *v1alpha1.Organization
+		owner  *rules.Standing
+		wanted bool
+		want   string
+	}{
+		"in force": {"all is well", home(), acme(), judged(home(), accepted), true, "Ready Ready"},
+		"owner not there yet": {"the OrgMember may still arrive: nothing is stalled",
+			home(ownedBy("")), acme(), nil, false, "Waiting OwnerNotFound"},
+		"owner gone, another in force": {"the owner before stays",
+			home(ownedBy("joe")), acme(), judged(home(), accepted), false, "Waiting OwnerNotFound"},
+		"owner invited": {"Ready does not wait for a person",
+			home(), acme(), judged(home(), invited), true, "Ready OwnerNotActive"},
+		"owner declined": {"Ready does not wait for a person, and says what they said",
+			home(), acme(), judged(home(), declined), true, "Ready OwnerNotActive"},
+		"owner not usable, another in force": {"a transfer that cannot be says so, and may heal by itself",
+			home(ownedBy("joe")), acme(), judged(home(), accepted), true, "Waiting OwnerNotUsable"},
+		"owner not usable, nobody in force": {"a robot, or somebody suspended from the start",
+			home(ownedBy("")), acme(), nil, true, "Waiting OwnerNotUsable"},
+		"owner protected": {"the organization has its owner: the member's object says what is wrong",
+			home(), acme(), judged(home(), accepted, suspended), true, "Ready Ready"},
+		"second organization": {"one per namespace; only an edit helps",
+			home(), other, nil, false, "Stalled DuplicateOrganization"},
+		"second while the first goes": {"it waits its turn like any second one",
+			home(organizationLeaves), other, nil, false, "Stalled DuplicateOrganization"},
+		"organization leaves": {"nothing is wrong: access ends, then it goes",
+			home(organizationLeaves), acme(), judged(home(), accepted), true, "Reconciling Deleting"},
+		"home terminates": {"the organization goes with its home",
+			home(terminating), acme(), nil, false, "Reconciling Deleting"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			v := rules.JudgeOrganization(c.home, c.object, c.owner, c.wanted)
+			if says(v) != c.want {
+				t.Errorf("%s\nJudgeOrganization = %q (%s), want %q", c.reason, says(v), v.Message, c.want)
+			}
+			object := "jane"
+			if v.Reason == v1alpha1.ReasonDuplicateOrganization || v.Reason == v1alpha1.ReasonDeleting {
+				object = "acme"
+			}
+			if v.Reason != v1alpha1.ReasonReady {
+				checkVerdict(t, v, object)
+			} else {
+				checkVerdict(t, v, "")
+			}
+		})
+	}
+}
+
+func TestName(t *testing.T) {
+	o := acme()
+	if got := rules.Name(o); got != "acme" {
+		t.Errorf("without a display name the object's name serves: got %q", got)
+	}
+	o.Spec.DisplayName = "Acme S.p.A."
+	if got := rules.Name(o); got != "Acme S.p.A." {
+		t.Errorf("people read the display name: got %q", got)
+	}
+}
+
+func TestEarliest(t *testing.T) {
+	sooner, later := now, now.Add(time.Second)
+	for _, c := range []struct {
+		reason     string
+		a, b, want time.Time
+	}{
+		{"the earlier first", sooner, later, sooner},
+		{"the earlier second", later, sooner, sooner},
+		{"never and a moment", rules.Never, later, later},
+		{"a moment and never", later, rules.Never, later},
+		{"never twice", rules.Never, rules.Never, rules.Never},
+	} {
+		if got := rules.Earliest(c.a, c.b); !got.Equal(c.want) {
+			t.Errorf("%s: Earliest(%v, %v) = %v", c.reason, c.a, c.b, got)
+		}
+	}
+}
