@@ -61,19 +61,26 @@ func JudgeAssignment(h Home, f AssignmentFacts) AssignmentStanding {
 		s.Workspaces = append(s.Workspaces, part)
 	}
 	s.Verdict = whole
-	switch {
 	// What has ended waits for nothing any more.
-	case !whole.Ready, whole.Reason == v1alpha1.ReasonAssignmentExpired:
-	case missing != nil:
-		s.Verdict = waiting(v1alpha1.ReasonWorkspaceNotFound,
-			fmt.Sprintf("no Workspace %s in namespace %s; add it, or take it out of spec.workspaces", strings.Join(missing, ", "), h.Namespace))
-	case unready != nil:
-		s.Verdict = waiting(v1alpha1.ReasonWorkspaceNotReady,
-			fmt.Sprintf("Workspace %s has no namespace to work in; see its conditions", strings.Join(unready, ", ")))
-	case underWay != nil:
-		s.Verdict = reconciling(v1alpha1.ReasonProgressing, "access to "+strings.Join(underWay, ", ")+" is being given")
+	if whole.Ready && whole.Reason != v1alpha1.ReasonAssignmentExpired {
+		s.Verdict = partsVerdict(h, whole, missing, unready, underWay)
 	}
 	return s
+}
+
+// partsVerdict is the whole verdict unless some workspaces, by name, stand against it.
+func partsVerdict(h Home, whole Verdict, missing, unready, underWay []string) Verdict {
+	switch {
+	case missing != nil:
+		return waiting(v1alpha1.ReasonWorkspaceNotFound,
+			fmt.Sprintf("no Workspace %s in namespace %s; add it, or take it out of spec.workspaces", strings.Join(missing, ", "), h.Namespace))
+	case unready != nil:
+		return waiting(v1alpha1.ReasonWorkspaceNotReady,
+			fmt.Sprintf("Workspace %s has no namespace to work in; see its conditions", strings.Join(unready, ", ")))
+	case underWay != nil:
+		return reconciling(v1alpha1.ReasonProgressing, "access to "+strings.Join(underWay, ", ")+" is being given")
+	}
+	return whole
 }
 
 // wholeVerdict is what can be said without looking at the workspaces. Its reason Granted stands for "may be granted".

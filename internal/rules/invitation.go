@@ -28,13 +28,10 @@ const (
 //
 // The record comes before the mail, so that a crash between the two repeats the same mail and never forgets one.
 func NextInvitation(h Home, f MemberFacts) (record *v1alpha1.InvitationStatus, at time.Time) {
-	m := f.Member
-	s := Judge(h, f)
-	_, robot := Robot(m)
-	if !h.Live() || robot || joined(m) || m.DeletionTimestamp != nil || f.duplicate() ||
-		s.State == v1alpha1.StateSuspended || membershipEnded(m, h.Now) {
+	if !invitable(h, f) {
 		return nil, time.Time{}
 	}
+	m := f.Member
 	i := m.Status.Invitation
 	switch {
 	case i == nil:
@@ -52,6 +49,15 @@ func NextInvitation(h Home, f MemberFacts) (record *v1alpha1.InvitationStatus, a
 	again.Attempts++
 	again.NextAttemptAt = nil
 	return again, time.Time{}
+}
+
+// invitable says whether the member is somebody to ask.
+func invitable(h Home, f MemberFacts) bool {
+	m := f.Member
+	_, robot := Robot(m)
+	asked := !robot && !joined(m)
+	stays := h.Live() && m.DeletionTimestamp == nil && !m.Spec.Suspended && !membershipEnded(m, h.Now)
+	return asked && stays && !f.duplicate()
 }
 
 // issue is the record of a new invitation and its first try. Its moments are whole seconds, as the API stores them.

@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -80,50 +79,6 @@ func Robot(m *v1alpha1.OrgMember) (namespace string, robot bool) {
 	return namespace, true
 }
 
-// Owner names the OrgMember who owns the organization now; empty when nobody does. want is the one that spec.owner
-// names, have the one that status.owner names; nil when they do not exist.
-//
-// Ownership moves only to a usable admin. As long as want is not one, have keeps it, whatever happens to their object,
-// if they ever were active. Where nobody was yet, want begins as the owner, or is the owner to be until they join.
-func Owner(h Home, want, have *MemberFacts) string {
-	h.Owner = "" // nobody is protected while the question is who is
-	want, have = person(want), person(have)
-	switch {
-	case have != nil && wasActive(h, *have):
-		// Recorded as active, so that from the first moment they are protected as the one before was.
-		if want != nil && want.Member.Status.AcceptedAt != nil && Judge(h, *want).Usable {
-			return want.Member.Name
-		}
-		return have.Member.Name
-	case want != nil && mayBegin(h, *want):
-		return want.Member.Name
-	}
-	return ""
-}
-
-// person is f unless it is nobody or a robot.
-func person(f *MemberFacts) *MemberFacts {
-	if f == nil {
-		return nil
-	}
-	if _, robot := Robot(f.Member); robot {
-		return nil
-	}
-	return f
-}
-
-// wasActive says that the member is or once was active. The record of it is a moment younger than the fact.
-func wasActive(h Home, f MemberFacts) bool {
-	return f.Member.Status.AcceptedAt != nil || Judge(h, f).Active
-}
-
-// mayBegin says that a person may be the first owner: one who is active, or who can still join. Their role is no matter,
-// since the owner is an admin.
-func mayBegin(h Home, f MemberFacts) bool {
-	canJoin := !joined(f.Member) && !f.duplicate() && f.Member.DeletionTimestamp == nil
-	return canJoin || Judge(h, f).Active
-}
-
 // duplicate says that an older member has the same email or username.
 func (f MemberFacts) duplicate() bool { return f.SameEmail != "" || f.SameUsername != "" }
 
@@ -144,56 +99,64 @@ func membershipEnded(m *v1alpha1.OrgMember, now time.Time) bool {
 // Judge says where a membership stands.
 func Judge(h Home, f MemberFacts) Standing {
 	m := f.Member
-	namespace, robot := Robot(m)
+	b := bearingOf(h, f)
 	s := Standing{
 		Name:     m.Name,
 		Username: Username(m, h.UsernamePrefix),
 		Role:     m.Spec.Role,
 		Owner:    h.Owner == m.Name,
 	}
-	leaving := m.DeletionTimestamp != nil
-	// Who was never active has nothing to keep.
-	protected := s.Owner && h.Live() && !robot && m.Status.AcceptedAt != nil
 	if s.Owner {
 		s.Role = v1alpha1.RoleAdmin
 	}
-	duplicate := !protected && f.duplicate()
-	allowed := !robot || f.RobotAllowed
-
-	s.State, s.Accepted, s.AcceptedReason, s.Wake = stateOf(m, h.Now, robot && allowed)
-	if protected {
+	s.State, s.Accepted, s.AcceptedReason, s.Wake = stateOf(m, h.Now, b.robot && b.allowed)
+	switch {
+	case b.protected:
 		s.Protected = protection(m, s.State)
 		s.State, s.Accepted, s.AcceptedReason = v1alpha1.StateActive, metav1.ConditionTrue, acceptedReason(m)
-	}
-	handsOver := leaving && !robot && m.Status.AcceptedAt != nil && h.handsOver(m.Name)
-	if handsOver {
+	case b.handsOver:
 		s.Protected = v1alpha1.ReasonDeleting
 	}
-	if s.State == v1alpha1.StateActive && (duplicate || !allowed) {
+	if s.State == v1alpha1.StateActive && b.refused() {
 		s.State = v1alpha1.StatePending
 	}
-	s.Active = s.State == v1alpha1.StateActive && h.Live() && (!leaving || protected)
-	s.Usable = s.Active && s.Role == v1alpha1.RoleAdmin && !robot && !leaving
-
-	switch {
-	case handsOver:
-		s.Verdict = reconciling(v1alpha1.ReasonDeleting, fmt.Sprintf("ownership passes from %s to %s; then the member goes", m.Name, h.Owner))
-	case s.Protected != "" && s.Protected != v1alpha1.ReasonDemoted:
-		s.Verdict = stalled(v1alpha1.ReasonOwnerProtected,
-			fmt.Sprintf("%s owns %s; transfer ownership first", m.Name, h.Organization.Name))
-	case leaving:
-		s.Verdict = reconciling(v1alpha1.ReasonDeleting, "the access of "+m.Name+" ends; then the member goes")
-	case !h.Live():
-		s.Verdict = h.verdict()
-	case duplicate:
-		s.Verdict = duplicateVerdict(f)
-	case !allowed:
-		s.Verdict = waiting(v1alpha1.ReasonRobotNotAllowed,
-			fmt.Sprintf("%s is a service account of namespace %s, which is neither %s nor a workspace's; use a service account of one of these", m.Name, namespace, h.Namespace))
-	default:
-		s.Verdict = stateVerdict(s, m, h.Now)
-	}
+	s.Active = s.State == v1alpha1.StateActive && h.Live() && b.stays()
+	s.Usable = s.Active && s.Role == v1alpha1.RoleAdmin && !b.robot && !b.leaving
+	s.Verdict = memberVerdict(h, f, b, s)
 	return s
+}
+
+// bearing is what decides about a membership beside its state.
+type bearing struct {
+	robot bool
+	// allowed: not a robot of a foreign namespace.
+	allowed bool
+	// leaving: the object is being deleted.
+	leaving bool
+	// protected: the owner, who keeps role and access whatever happens to the object. Who was never active has nothing
+	// to keep.
+	protected bool
+	// handsOver: an owner before, who goes as soon as it is recorded who follows.
+	handsOver bool
+	// duplicate: an older member has the same email or username.
+	duplicate bool
+}
+
+// stays says that the membership goes on, whatever becomes of the object.
+func (b bearing) stays() bool { return !b.leaving || b.protected }
+
+// refused says that the member cannot be let in.
+func (b bearing) refused() bool { return b.duplicate || !b.allowed }
+
+func bearingOf(h Home, f MemberFacts) bearing {
+	m := f.Member
+	_, robot := Robot(m)
+	b := bearing{robot: robot, allowed: !robot || f.RobotAllowed, leaving: m.DeletionTimestamp != nil}
+	wasActive := !robot && m.Status.AcceptedAt != nil
+	b.protected = wasActive && h.Live() && h.Owner == m.Name
+	b.handsOver = wasActive && b.leaving && h.handsOver(m.Name)
+	b.duplicate = !b.protected && f.duplicate()
+	return b
 }
 
 // stateOf is the state of a membership as far as its own object tells, with the moment at which time changes it.
@@ -202,6 +165,9 @@ func stateOf(m *v1alpha1.OrgMember, now time.Time, robot bool) (v1alpha1.MemberS
 	var wake time.Time
 	if m.Spec.ExpiresAt != nil && !membershipEnded(m, now) {
 		wake = m.Spec.ExpiresAt.Time
+	}
+	if i := m.Status.Invitation; accepted == metav1.ConditionUnknown && i != nil && i.SentAt != nil {
+		wake = Earliest(wake, i.ExpiresAt.Time)
 	}
 	switch {
 	case m.Spec.Suspended:
@@ -214,9 +180,6 @@ func stateOf(m *v1alpha1.OrgMember, now time.Time, robot bool) (v1alpha1.MemberS
 		return v1alpha1.StateDeclined, accepted, acceptedReason, wake
 	case acceptedReason == v1alpha1.ReasonInvitationExpired:
 		return v1alpha1.StateExpired, accepted, acceptedReason, wake
-	}
-	if i := m.Status.Invitation; i != nil && i.SentAt != nil {
-		wake = Earliest(wake, i.ExpiresAt.Time)
 	}
 	return v1alpha1.StatePending, accepted, acceptedReason, wake
 }
@@ -259,50 +222,4 @@ func protection(m *v1alpha1.OrgMember, state v1alpha1.MemberState) string {
 		return v1alpha1.ReasonDemoted
 	}
 	return ""
-}
-
-func duplicateVerdict(f MemberFacts) Verdict {
-	if f.SameEmail != "" {
-		return stalled(v1alpha1.ReasonDuplicateEmail,
-			fmt.Sprintf("%s has the same email as the older member %s; delete one of the two", f.Member.Name, f.SameEmail))
-	}
-	return stalled(v1alpha1.ReasonDuplicateUsername,
-		fmt.Sprintf("%s has the same username as the older member %s; delete one of the two", f.Member.Name, f.SameUsername))
-}
-
-func stateVerdict(s Standing, m *v1alpha1.OrgMember, now time.Time) Verdict {
-	switch s.State {
-	case v1alpha1.StateActive:
-		return ready(v1alpha1.ReasonActive, m.Name+" is active")
-	case v1alpha1.StateSuspended:
-		return ready(v1alpha1.ReasonSuspended, m.Name+" is suspended; unset spec.suspended to give the access back")
-	case v1alpha1.StateDeclined:
-		return ready(v1alpha1.ReasonDeclined, m.Name+" declined; annotate "+v1alpha1.AnnotationResend+" to ask again")
-	case v1alpha1.StateExpired:
-		// A new invitation helps only while the membership lasts.
-		if membershipEnded(m, now) {
-			return ready(v1alpha1.ReasonMembershipExpired, "the membership of "+m.Name+" has ended; move spec.expiresAt to renew it")
-		}
-		return ready(v1alpha1.ReasonInvitationExpired, m.Name+" did not answer in time; annotate "+v1alpha1.AnnotationResend+" to ask again")
-	case v1alpha1.StatePending:
-		return invitationVerdict(m)
-	}
-	return waiting(v1alpha1.ReasonProgressing, "")
-}
-
-// invitationVerdict is what Ready says of a member who is to be asked: the operator's part is the mail.
-func invitationVerdict(m *v1alpha1.OrgMember) Verdict {
-	i := m.Status.Invitation
-	switch {
-	case i == nil:
-		return reconciling(v1alpha1.ReasonInvitationQueued, "the invitation of "+m.Name+" is about to be sent")
-	case i.SentAt != nil:
-		return ready(v1alpha1.ReasonAwaitingAcceptance, m.Name+" was invited and has not answered yet")
-	case i.RejectedAt != nil:
-		return stalled(v1alpha1.ReasonInvitationRejected,
-			"the mail server refused the invitation of "+m.Name+" for good: "+i.LastError+"; add a new OrgMember with another email, or annotate "+v1alpha1.AnnotationResend+" to try again")
-	case i.LastError != "":
-		return reconciling(v1alpha1.ReasonInvitationDeferred, "the invitation of "+m.Name+" could not be sent yet: "+i.LastError)
-	}
-	return reconciling(v1alpha1.ReasonInvitationQueued, "the invitation of "+m.Name+" is about to be sent")
 }

@@ -143,6 +143,11 @@ func TestJudge(t *testing.T) {
 			home:   home(), facts: rules.MemberFacts{Member: member("mia", suspended)},
 			want: standing{State: suspendedState, Role: asMember, Accepted: "Unknown AwaitingAcceptance", Verdict: "Ready Suspended"},
 		},
+		"suspended while invited": {
+			reason: "the invitation runs out all the same, and Accepted says so then",
+			home:   home(), facts: rules.MemberFacts{Member: member("mia", invited, suspended)},
+			want: standing{State: suspendedState, Role: asMember, Accepted: "Unknown AwaitingAcceptance", Verdict: "Ready Suspended", Wake: soon},
+		},
 		"membership ends exactly now": {
 			reason: "the moment of expiry belongs to what is over",
 			home:   home(), facts: rules.MemberFacts{Member: member("mia", accepted, expires(now))},

@@ -62,22 +62,10 @@ func NamespaceLabels(w *v1alpha1.Workspace) map[string]string {
 // JudgeNamespace says what to do about the namespace of a workspace that stays.
 func JudgeNamespace(h Home, w *v1alpha1.Workspace, f NamespaceFacts) (NamespaceStep, Verdict) {
 	name := NamespaceName(w)
-	ours := f.Annotations[v1alpha1.AnnotationWorkspaceUID] == string(w.UID)
-	consents := f.Annotations[v1alpha1.AnnotationAdoptableBy] == w.Namespace+"/"+w.Name
-	switch {
-	case f.Exists && ours && f.Terminating:
-		return NamespaceWait, reconciling(v1alpha1.ReasonNamespaceTerminating,
-			fmt.Sprintf("namespace %s is being deleted; it is made anew once gone", name))
-	case f.Exists && ours:
-		step := NamespaceKeep
-		if !hasLabels(f.Labels, NamespaceLabels(w)) {
-			step = NamespaceRepair
-		}
-		if !h.Live() {
-			return step, h.verdict()
-		}
-		return step, holdsVerdict(name, f)
-	case !h.Live():
+	if f.Exists && f.Annotations[v1alpha1.AnnotationWorkspaceUID] == string(w.UID) {
+		return judgeHeld(h, w, f)
+	}
+	if !h.Live() {
 		return NamespaceWait, h.verdict()
 	}
 	if problem := nameProblem(w, name); problem != "" {
@@ -89,12 +77,29 @@ func JudgeNamespace(h Home, w *v1alpha1.Workspace, f NamespaceFacts) (NamespaceS
 	case f.Terminating:
 		return NamespaceWait, waiting(v1alpha1.ReasonNamespaceTerminating,
 			fmt.Sprintf("an older namespace %s is being deleted; it is made anew once gone", name))
-	case consents:
+	case f.Annotations[v1alpha1.AnnotationAdoptableBy] == w.Namespace+"/"+w.Name:
 		return NamespaceAdopt, ready(v1alpha1.ReasonNamespaceAdopted, "namespace "+name+" existed and consented; it is in use")
 	}
 	return NamespaceWait, stalled(v1alpha1.ReasonNamespaceConflict,
 		fmt.Sprintf("namespace %s exists and is not this workspace's; a platform admin may annotate it %s=%s/%s, or choose another spec.namespace in a new Workspace",
 			name, v1alpha1.AnnotationAdoptableBy, w.Namespace, w.Name))
+}
+
+// judgeHeld is JudgeNamespace for a namespace that is the workspace's already.
+func judgeHeld(h Home, w *v1alpha1.Workspace, f NamespaceFacts) (NamespaceStep, Verdict) {
+	name := NamespaceName(w)
+	if f.Terminating {
+		return NamespaceWait, reconciling(v1alpha1.ReasonNamespaceTerminating,
+			fmt.Sprintf("namespace %s is being deleted; it is made anew once gone", name))
+	}
+	step, verdict := NamespaceKeep, holdsVerdict(name, f)
+	if !hasLabels(f.Labels, NamespaceLabels(w)) {
+		step = NamespaceRepair
+	}
+	if !h.Live() {
+		verdict = h.verdict()
+	}
+	return step, verdict
 }
 
 func holdsVerdict(name string, f NamespaceFacts) Verdict {

@@ -18,8 +18,17 @@ import (
 // TestAnySequence lets people, pipelines, controllers and time do whatever they like to an organization of up to six
 // members, and holds the rules to their promises after each step.
 func TestAnySequence(t *testing.T) {
+	t.Run("from nothing", func(t *testing.T) { anySequence(t) })
+	for range 2 {
+		t.Run("from an organization at work", func(t *testing.T) {
+			anySequence(t, member("a", accepted), member("b", admin, accepted), member("c", admin, withoutAsking), member("d", invited))
+		})
+	}
+}
+
+func anySequence(t *testing.T, members ...*v1alpha1.OrgMember) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld()
+		w := newWorld(members)
 		t.Repeat(map[string]func(*rapid.T){
 			"": w.check,
 			// What people declare.
@@ -68,10 +77,14 @@ type link struct {
 	expires time.Time
 }
 
-func newWorld() *world {
-	o := acme()
-	o.Spec.Owner = "a"
-	return &world{now: now, organization: o}
+func newWorld(members []*v1alpha1.OrgMember) *world {
+	w := &world{now: now, organization: acme()}
+	w.organization.Spec.Owner = "a"
+	for _, m := range members {
+		w.members = append(w.members, *m.DeepCopy())
+	}
+	w.reconcileOrganization(nil)
+	return w
 }
 
 var (
