@@ -78,7 +78,7 @@ func (o *options) validate() error {
 		problems = append(problems, errors.New("--mail-from must be an address such as invitations@orgkeeper.example"))
 	}
 	if err := o.smtp.Validate(); err != nil {
-		problems = append(problems, fmt.Errorf("--smtp-*: %w", err))
+		problems = append(problems, fmt.Errorf("--smtp-address, --smtp-tls, --smtp-username, --smtp-password-file and the like: %w", err))
 	}
 	return errors.Join(problems...)
 }

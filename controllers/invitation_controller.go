@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -51,10 +52,10 @@ func (r *InvitationReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMem
 		return ctrl.Result{}, err
 	}
 	record, at := rules.NextInvitation(h, f)
-	if record == nil {
-		return r.wakeAt(at), nil
-	}
 	before := m.DeepCopy()
+	if record == nil {
+		return r.wakeAt(at), r.settle(ctx, before, m)
+	}
 	if m.Status.Invitation == nil || m.Status.Invitation.Serial != record.Serial {
 		m.Status.DeclinedAt = nil
 		r.condition(m, v1alpha1.ConditionInvitationSent, metav1.ConditionFalse, v1alpha1.ReasonInvitationQueued, "the invitation is about to be sent")
@@ -65,9 +66,29 @@ func (r *InvitationReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMem
 	}
 	message, err := r.Invitations.message(h, m)
 	if err == nil {
-		err = r.Invitations.SMTP.Send(ctx, message)
+		err = r.send(ctx, message)
 	}
 	return r.recordOutcome(ctx, m, outcomeOf(err))
+}
+
+// settle takes back what was said of a mail that is no longer due: the person has answered, or joined without one.
+func (r *InvitationReconciler) settle(ctx context.Context, before, m *v1alpha1.OrgMember) error {
+	if !rules.Answered(m) || !meta.IsStatusConditionFalse(m.Status.Conditions, v1alpha1.ConditionInvitationSent) {
+		return nil
+	}
+	meta.RemoveStatusCondition(&m.Status.Conditions, v1alpha1.ConditionInvitationSent)
+	return r.patchStatus(ctx, before, m)
+}
+
+// grace is how long a mail that is being handed over may go on after the operator was told to stop. Cut off, it might
+// have been taken, and would have to be sent again.
+const grace = 10 * time.Second
+
+func (r *InvitationReconciler) send(ctx context.Context, message mail.Message) error {
+	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
+	return r.Invitations.SMTP.Send(sending, message)
 }
 
 // message composes the invitation of a member. Equal records give equal mails.

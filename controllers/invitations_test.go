@@ -102,6 +102,20 @@ func TestMailRefusedForGood(t *testing.T) {
 	}
 }
 
+// A mail that failed and is due no more is not held against a member who is in by the platform's word.
+func TestFailedMailThenNoMailNeeded(t *testing.T) {
+	h := operate(t).home(t)
+	h.mail.say(refusedForGood)
+	h.found()
+	mia := h.member("mia", v1alpha1.RoleMember)
+	h.create(mia)
+	h.becomes(mia, "Stalled", "True/InvitationRejected")
+	edit(h, mia, joined)
+	h.becomes(mia, "Ready", "True/Active")
+	h.becomes(mia, "Stalled", "")
+	h.becomes(mia, "InvitationSent", "")
+}
+
 // Nothing listens: the platform's trouble. All goes out when the server is back; an invitation that never left does not
 // expire meanwhile.
 func TestMailServerDown(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/controllers"
 )
@@ -16,9 +18,8 @@ import (
 func TestMetrics(t *testing.T) {
 	h := operate(t).home(t)
 	h.found()
-	h.settles() // the collector counts every home
-	collector := controllers.MemberCollector{Reader: h.deps.Client, Clock: h.clock}
-	h.registry.MustRegister(collector)
+	// It counts every home; those of other tests shall not count here.
+	h.registry.MustRegister(controllers.MemberCollector{Reader: client.NewNamespacedClient(h.deps.Client, h.name), Clock: h.clock})
 
 	h.invited("mia")
 	tom, _ := h.invited("tom")

@@ -3,6 +3,7 @@ package controllers
 import (
 	"maps"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -39,6 +40,11 @@ var (
 			!before.Status.DeclinedAt.Equal(after.Status.DeclinedAt)
 	})
 
+	// verdictMatters: what is said of a member, also without a change of what the membership gives.
+	verdictMatters = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
+		return specOrTermination(before, after) || readyReason(before) != readyReason(after)
+	})
+
 	// workspaceMatters: what a workspace offers.
 	workspaceMatters = onUpdate(func(before, after *v1alpha1.Workspace) bool {
 		return specOrTermination(before, after) || before.Status.Namespace != after.Status.Namespace
@@ -56,6 +62,13 @@ var (
 			!maps.Equal(before.GetAnnotations(), after.GetAnnotations())
 	})
 )
+
+func readyReason(m *v1alpha1.OrgMember) string {
+	if ready := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		return ready.Reason
+	}
+	return ""
+}
 
 func specOrTermination(before, after client.Object) bool {
 	return before.GetGeneration() != after.GetGeneration() || terminates(before, after)

@@ -1,7 +1,9 @@
 package controllers_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -182,7 +184,6 @@ func removeDuplicate(h *home) {
 // kubectl delete -f: all at once, the owner included. Nothing waits for ever.
 func removeAll(h *home) {
 	everybody, everything := h.working()
-	began := time.Now()
 	for _, o := range everything {
 		if err := client.IgnoreNotFound(admin.Delete(h.t.Context(), o)); err != nil {
 			h.t.Fatal(err)
@@ -190,5 +191,54 @@ func removeAll(h *home) {
 	}
 	h.goes(everything...)
 	h.nobodyNamed(everybody)
-	h.t.Log(fmt.Sprintf("gone after %s", time.Since(began)))
+}
+
+// Removal overtakes everything else that waits: whoever is removed while hundreds are brought in does not keep the access
+// until the last of them is in.
+func TestRemovalOvertakesABurst(t *testing.T) {
+	h := operate(t).home(t)
+	_, mia, _ := h.staffed(v1alpha1.AccessEdit)
+	const burst = 80
+	names := make(chan string)
+	var creators sync.WaitGroup
+	for range 10 {
+		creators.Go(func() {
+			for name := range names {
+				for _, err := range []error{
+					admin.Create(context.Background(), h.member(name, v1alpha1.RoleMember, joined)),
+					admin.Create(context.Background(), h.assignment(name, name, v1alpha1.AccessEdit, "web")),
+				} {
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	for i := range burst {
+		names <- fmt.Sprintf("m%d", i)
+	}
+	close(names)
+	creators.Wait()
+	began := time.Now()
+	h.delete(mia)
+	h.goes(mia)
+	removal := time.Since(began)
+	if in := h.named(h.user("mia")); in != nil {
+		t.Errorf("mia is named by %v", in)
+	}
+	h.eventually("the burst is in", func() error {
+		for _, o := range h.all() {
+			if got := reading(o, "Ready"); got != "True/Active" && got != "True/Granted" && got != "True/Ready" && got != "False/MemberNotFound" {
+				return fmt.Errorf("%T %s: %s", o, o.GetName(), got)
+			}
+		}
+		return nil
+	})
+	if all := time.Since(began); removal > 2*time.Second && removal > all/2 {
+		t.Errorf("removed after %s; the burst was in after %s", removal, all)
+	}
+	// The tests to come shall not wait for these removals.
+	h.delete(namespace(h.name))
+	h.goes(namespace(h.name))
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.uber.org/goleak"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -71,5 +72,13 @@ func run(m *testing.M) (code int, err error) {
 	if admin, err = client.New(plane.Admin, client.Options{Scheme: scheme}); err != nil {
 		return 1, err
 	}
-	return m.Run(), nil
+	before := goleak.IgnoreCurrent()
+	if code = m.Run(); code == 0 {
+		err = goleak.Find(before,
+			// Connections to the API server are client-go's, and stay for whoever asks next.
+			goleak.IgnoreAnyFunction("golang.org/x/net/http2.(*clientConnReadLoop).run"),
+			// A watch of metadata that is stopped between two events keeps its goroutine; client-go's as well.
+			goleak.IgnoreTopFunction("k8s.io/apimachinery/pkg/watch.(*filteredWatch).loop"))
+	}
+	return code, err
 }

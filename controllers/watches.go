@@ -2,21 +2,16 @@ package controllers
 
 import (
 	"context"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/internal/facts"
-	"github.com/orgkeeper/orgkeeper/internal/rbac"
 )
 
 var (
@@ -61,114 +56,6 @@ func requestsFor[T any, P interface {
 		reqs = append(reqs, request(o.GetNamespace(), o.GetName()))
 	}
 	return reqs
-}
-
-// each wakes what an object concerns, before and after a change.
-func (w watches) each(of ofObject) handler.EventHandler {
-	return removalsFirst{handler.EnqueueRequestsFromMapFunc(of)}
-}
-
-// eachFirst is each for what goes: before all others.
-func (w watches) eachFirst(of ofObject) handler.EventHandler {
-	return alwaysFirst{removalsFirst{handler.EnqueueRequestsFromMapFunc(of)}}
-}
-
-// eachIn wakes what is in the object's namespace.
-func (w watches) eachIn(in inNamespace) handler.EventHandler {
-	return w.each(func(ctx context.Context, o client.Object) requests { return in(ctx, o.GetNamespace()) })
-}
-
-// eachHome wakes what is in a namespace that changed.
-func (w watches) eachHome(in inNamespace) handler.EventHandler {
-	return w.each(func(ctx context.Context, o client.Object) requests { return in(ctx, o.GetName()) })
-}
-
-// organizationChanged wakes all that is in a home when its Organization comes or goes, and what concerns the owners
-// when the ownership moves.
-func (w watches) organizationChanged(all inNamespace, owner ofMember) handler.EventHandler {
-	wake := func(q queue, reqs requests) {
-		for _, req := range reqs {
-			q.Add(req)
-		}
-	}
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { wake(q, all(ctx, e.Object.GetNamespace())) },
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { wake(q, all(ctx, e.Object.GetNamespace())) },
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
-			before, after := e.ObjectOld.(*v1alpha1.Organization), e.ObjectNew.(*v1alpha1.Organization)
-			if (before.DeletionTimestamp == nil) != (after.DeletionTimestamp == nil) {
-				wake(first(q), all(ctx, after.Namespace))
-				return
-			}
-			if before.Spec.Owner == after.Spec.Owner && before.Status.Owner == after.Status.Owner {
-				return
-			}
-			for _, name := range []string{before.Spec.Owner, after.Spec.Owner, before.Status.Owner, after.Status.Owner} {
-				if name != "" {
-					wake(q, owner(ctx, after.Namespace, name))
-				}
-			}
-		},
-	}
-}
-
-type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]
-
-// countDelay gathers changes that only move the counts: taking the roll reads every member.
-const countDelay = 500 * time.Millisecond
-
-// rollChanged wakes the Organization when a member changed: at once when a role hangs on it, else a little later.
-func (w watches) rollChanged() handler.EventHandler {
-	wake := func(ctx context.Context, q queue, members ...client.Object) {
-		for _, o := range members {
-			m := o.(*v1alpha1.OrgMember)
-			var organizations v1alpha1.OrganizationList
-			if w.client.List(ctx, &organizations, client.InNamespace(m.Namespace)) != nil {
-				return
-			}
-			for _, org := range organizations.Items {
-				delay := countDelay
-				if m.Spec.Role != v1alpha1.RoleMember || org.Spec.Owner == m.Name || org.Status.Owner == m.Name {
-					delay = 0
-				}
-				q.AddAfter(request(org.Namespace, org.Name), delay)
-			}
-		}
-	}
-	return removalsFirst{handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { wake(ctx, q, e.Object) },
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { wake(ctx, q, e.Object) },
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) { wake(ctx, q, e.ObjectOld, e.ObjectNew) },
-	}}
-}
-
-// subjectsChanged wakes the assignments of those users alone whom a RoleBinding gained or lost.
-func (w watches) subjectsChanged() handler.EventHandler {
-	wake := func(ctx context.Context, q queue, o client.Object, before, after []rbacv1.Subject) {
-		home := o.GetLabels()[v1alpha1.LabelOrganization]
-		for _, user := range rbac.Differ(before, after) {
-			members, err := w.facts.MembersBy(ctx, home, facts.IndexUsername, user)
-			if err != nil {
-				return
-			}
-			for i := range members {
-				for _, req := range w.assignmentsOf(ctx, home, members[i].Name) {
-					q.Add(req)
-				}
-			}
-		}
-	}
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
-			wake(ctx, q, e.Object, nil, e.Object.(*rbacv1.RoleBinding).Subjects)
-		},
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) {
-			wake(ctx, q, e.Object, e.Object.(*rbacv1.RoleBinding).Subjects, nil)
-		},
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
-			wake(ctx, q, e.ObjectNew, e.ObjectOld.(*rbacv1.RoleBinding).Subjects, e.ObjectNew.(*rbacv1.RoleBinding).Subjects)
-		},
-	}
 }
 
 func (w watches) organizations(ctx context.Context, namespace string) requests {

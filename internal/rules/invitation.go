@@ -60,6 +60,9 @@ func invitable(h Home, f MemberFacts) bool {
 	return asked && stays && !f.duplicate()
 }
 
+// Answered says that the person has answered the present invitation, or joined without one.
+func Answered(m *v1alpha1.OrgMember) bool { return joined(m) || m.Status.DeclinedAt != nil }
+
 // issue is the record of a new invitation and its first try. Its moments are whole seconds, as the API stores them.
 func issue(h Home, m *v1alpha1.OrgMember, serial int32) *v1alpha1.InvitationStatus {
 	validFor := DefaultValidFor

@@ -359,6 +359,14 @@ func (l *lab) testTwoReplicas(t *testing.T) {
 	if copies := o.checkLetters(t); copies != 0 {
 		t.Errorf("%d copies", copies)
 	}
-	check(t, second.ask())
-	second.gone(t)
+
+	// A leader that dies gives nothing back: the lease has to run out.
+	first = l.start(t, 0, mails.address)
+	began = time.Now()
+	second.kill()
+	o.remove(t, true, o.people[1])
+	t.Logf("the leader killed; the other removes after %d ms", time.Since(began).Milliseconds())
+	check(t, o.checkAccess(t.Context()))
+	check(t, first.ask())
+	first.gone(t)
 }
