@@ -98,14 +98,14 @@ func suspension(h *home) {
 // Nobody touches anything and the access ends: a wake-up is set for the moment.
 func expiries(h *home) {
 	h.found()
-	soon := time.Now().Add(3 * time.Second)
-	a := h.assignment("tom", "tom", v1alpha1.AccessEdit, "web")
-	a.Spec.ExpiresAt = &metav1.Time{Time: soon}
-	tom, ann := h.member("tom", v1alpha1.RoleMember, joined), h.member("ann", v1alpha1.RoleMember, joined, until(soon))
-	b := h.assignment("ann", "ann", v1alpha1.AccessView, "web")
+	tom, ann := h.member("tom", v1alpha1.RoleMember, joined), h.member("ann", v1alpha1.RoleMember, joined)
+	a, b := h.assignment("tom", "tom", v1alpha1.AccessEdit, "web"), h.assignment("ann", "ann", v1alpha1.AccessView, "web")
 	h.create(h.workspace("web"), tom, ann, a, b)
 	h.has(h.user("tom"), h.in("web"), v1alpha1.AccessEdit)
 	h.has(h.user("ann"), h.in("web"), v1alpha1.AccessView)
+	soon := time.Now().Add(3 * time.Second)
+	edit(h, a, func(a *v1alpha1.WorkspaceAssignment) { a.Spec.ExpiresAt = &metav1.Time{Time: soon} })
+	edit(h, ann, until(soon))
 	h.becomes(a, "Ready", "True/AssignmentExpired")
 	h.becomes(ann, "Ready", "True/MembershipExpired")
 	h.becomes(b, "Ready", "True/MemberNotActive")

@@ -2,7 +2,9 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -13,23 +15,30 @@ import (
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/internal/facts"
 	"github.com/orgkeeper/orgkeeper/internal/rbac"
-	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
 // applyBindings makes the RoleBindings of these names in a namespace be as wanted. What exists is changed in place and
-// only as it was read: whoever acts on old facts meets a conflict instead of giving access back.
+// only as it was read: whoever acts on old facts meets a conflict instead of giving access back. One that cannot be
+// written does not hold up the others.
 func (d Deps) applyBindings(ctx context.Context, namespace string, names []string, wanted []rbacv1.RoleBinding) error {
 	existing, err := d.Facts.Bindings(ctx, namespace, names)
 	if err != nil {
 		return err
 	}
+	var lost error
+	var faults []error
 	for _, name := range names {
-		want, have := named(wanted, name), named(existing, name)
-		if err := d.applyBinding(ctx, want, have); err != nil {
-			return err
+		switch err := d.applyBinding(ctx, named(wanted, name), named(existing, name)); {
+		case lostRace(err):
+			lost = err
+		case err != nil:
+			faults = append(faults, err)
 		}
 	}
-	return nil
+	if faults != nil {
+		return errors.Join(faults...)
+	}
+	return lost
 }
 
 func named(bindings []rbacv1.RoleBinding, name string) *rbacv1.RoleBinding {
@@ -56,21 +65,28 @@ func (d Deps) applyBinding(ctx context.Context, want, have *rbacv1.RoleBinding) 
 		return d.createBinding(ctx, want)
 	}
 	updated := have.DeepCopy()
-	updated.Subjects = want.Subjects
 	updated.OwnerReferences = want.OwnerReferences
-	for key, value := range want.Labels {
-		if updated.Labels == nil {
-			updated.Labels = map[string]string{}
-		}
-		updated.Labels[key] = value
+	if updated.Labels == nil {
+		updated.Labels = map[string]string{}
 	}
+	maps.Copy(updated.Labels, want.Labels)
+	if stay := rbac.Both(have.Subjects, want.Subjects); len(stay) < len(have.Subjects) && len(stay) < len(want.Subjects) {
+		// Some go and others come. Those who come might make it too large to be written; those who go must go all the same.
+		updated.Subjects = stay
+		if err := d.updateBinding(ctx, updated); err != nil {
+			return err
+		}
+		have = updated.DeepCopy()
+	}
+	updated.Subjects = want.Subjects
 	if equality.Semantic.DeepEqual(have, updated) {
 		return nil
 	}
-	if err := d.Client.Update(ctx, updated); err != nil {
-		return fmt.Errorf("update rolebinding %s/%s: %w", want.Namespace, want.Name, err)
-	}
-	return nil
+	return d.updateBinding(ctx, updated)
+}
+
+func (d Deps) updateBinding(ctx context.Context, b *rbacv1.RoleBinding) error {
+	return wrap(d.Client.Update(ctx, b), "update rolebinding %s/%s", b.Namespace, b.Name)
 }
 
 func (d Deps) createBinding(ctx context.Context, want *rbacv1.RoleBinding) error {
@@ -78,10 +94,13 @@ func (d Deps) createBinding(ctx context.Context, want *rbacv1.RoleBinding) error
 	if !apierrors.IsAlreadyExists(err) {
 		return wrap(err, "create rolebinding %s/%s", want.Namespace, want.Name)
 	}
-	// The cache does not show it: it is too new, or it lost the label that the cache goes by.
+	// The cache does not show it: it lost the label that the cache goes by, or is newer than the facts we act on.
 	have := &rbacv1.RoleBinding{}
 	if err := d.Live.Get(ctx, client.ObjectKeyFromObject(want), have); err != nil {
 		return fmt.Errorf("get rolebinding %s/%s: %w", want.Namespace, want.Name, err)
+	}
+	if have.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy {
+		return err
 	}
 	return d.applyBinding(ctx, want, have)
 }
@@ -100,28 +119,23 @@ func (d Deps) liveBindings(ctx context.Context, home, namespace string, names []
 	}), err
 }
 
-// stillNamed names the namespaces, of the home and its workspaces, in which a live RoleBinding of ours names a user.
+// stillNamed names the namespaces in which a live RoleBinding of the organization names a user, sorted.
 func (d Deps) stillNamed(ctx context.Context, home, username string) ([]string, error) {
-	places := map[string][]string{home: rbac.HomeBindings}
-	workspaces, err := d.Facts.Workspaces(ctx, home)
-	if err != nil {
-		return nil, err
-	}
-	for i := range workspaces {
-		places[rules.NamespaceName(&workspaces[i])] = rbac.WorkspaceBindings
+	var bindings rbacv1.RoleBindingList
+	if err := d.Live.List(ctx, &bindings, client.MatchingLabels{
+		v1alpha1.LabelManagedBy:    v1alpha1.ManagedBy,
+		v1alpha1.LabelOrganization: home,
+	}); err != nil {
+		return nil, fmt.Errorf("list rolebindings of organization %s: %w", home, err)
 	}
 	var still []string
-	for namespace, names := range places {
-		bindings, err := d.liveBindings(ctx, home, namespace, names)
-		if err != nil {
-			return nil, err
-		}
-		if slices.ContainsFunc(bindings, func(b rbacv1.RoleBinding) bool { return rbac.Names(&b, username) }) {
-			still = append(still, namespace)
+	for i := range bindings.Items {
+		if rbac.Names(&bindings.Items[i], username) {
+			still = append(still, bindings.Items[i].Namespace)
 		}
 	}
 	slices.Sort(still)
-	return still, nil
+	return slices.Compact(still), nil
 }
 
 func wrap(err error, format string, args ...any) error {

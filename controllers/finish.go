@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,7 @@ const afterConflict = 50 * time.Millisecond
 
 // quiet makes a lost race an ordinary matter (somebody wrote, created or deleted first): no error, and another look soon.
 func quiet(result ctrl.Result, err error) (ctrl.Result, error) {
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) ||
-		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+	if lostRace(err) {
 		return ctrl.Result{RequeueAfter: afterConflict}, nil
 	}
 	if errors.Is(err, context.Canceled) {
@@ -36,6 +36,24 @@ func quiet(result ctrl.Result, err error) (ctrl.Result, error) {
 		return ctrl.Result{}, nil
 	}
 	return result, err
+}
+
+func lostRace(err error) bool {
+	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) ||
+		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+}
+
+// finishIncomplete is finish after RoleBindings could not be written: it says so, and tries again.
+func (d Deps) finishIncomplete(ctx context.Context, before, obj client.Object, err error) (ctrl.Result, error) {
+	if lostRace(err) {
+		return ctrl.Result{}, err
+	}
+	_, failed := d.finish(ctx, before, obj, rules.Verdict{
+		Reconciling: true,
+		Reason:      v1alpha1.ReasonAccessIncomplete,
+		Message:     "some access could not be given, what had to end has ended: " + err.Error(),
+	}, rules.Never)
+	return ctrl.Result{}, cmp.Or(err, failed)
 }
 
 // reconciler fetches the object, hands it over, and keeps lost races quiet. It stands where ctrl wants a Reconciler.

@@ -100,6 +100,9 @@ func (w watches) rollChanged() handler.EventHandler {
 func (w watches) subjectsChanged() handler.EventHandler {
 	wake := func(ctx context.Context, q queue, o client.Object, before, after []rbacv1.Subject) {
 		home := o.GetLabels()[v1alpha1.LabelOrganization]
+		if home == "" {
+			return
+		}
 		for _, user := range rbac.Differ(before, after) {
 			members, err := w.facts.MembersBy(ctx, home, facts.IndexUsername, user)
 			if err != nil {

@@ -1,11 +1,11 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/internal/invite"
+	"github.com/orgkeeper/orgkeeper/internal/invite/tenanttext"
 	"github.com/orgkeeper/orgkeeper/internal/mail"
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
@@ -91,13 +92,15 @@ func (r *InvitationReconciler) send(ctx context.Context, message mail.Message) e
 	return r.Invitations.SMTP.Send(sending, message)
 }
 
+// maxName is how much of an organization's name mails show, in characters.
+const maxName = 100
+
 // message composes the invitation of a member. Equal records give equal mails.
 func (i Invitations) message(h rules.Home, m *v1alpha1.OrgMember) (mail.Message, error) {
 	s := m.Status.Invitation
-	_, domain, _ := strings.Cut(i.From.Address, "@")
 	token := i.Keys.Sign(invite.Claims{UID: string(m.UID), Serial: s.Serial, Expires: s.ExpiresAt.Time})
 	inv := mail.Invitation{
-		Organization: rules.Name(h.Organization),
+		Organization: cmp.Or(tenanttext.Line(rules.Name(h.Organization), maxName), h.Organization.Name),
 		Role:         string(m.Spec.Role),
 		Expires:      s.ExpiresAt.Time,
 		AcceptURL:    i.PortalURL + "/i/" + token,
@@ -107,7 +110,7 @@ func (i Invitations) message(h rules.Home, m *v1alpha1.OrgMember) (mail.Message,
 		inv.Message = m.Spec.Invitation.Message
 	}
 	return mail.Compose(mail.Envelope{
-		MessageID: fmt.Sprintf("%s.%d.invitation@%s", m.UID, s.Serial, domain),
+		MessageID: fmt.Sprintf("%s.%d.invitation@%s", m.UID, s.Serial, i.From.Domain()),
 		From:      i.From,
 		To:        mail.Address{Name: string(m.Spec.DisplayName), Address: string(m.Spec.Email)},
 		Date:      s.IssuedAt.Time,

@@ -48,10 +48,10 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 		return ctrl.Result{}, err
 	}
 	roll := rules.Take(h, members, facts.RobotHomes(o.Namespace, workspaces))
-	if err := r.applyBindings(ctx, o.Namespace, rbac.HomeBindings, rbac.Home(o, roll.Access)); err != nil {
-		return ctrl.Result{}, err
-	}
 	before := o.DeepCopy()
+	if err := r.applyBindings(ctx, o.Namespace, rbac.HomeBindings, rbac.Home(o, roll.Access)); err != nil {
+		return r.finishIncomplete(ctx, before, o, err)
+	}
 	o.Status.Owner = h.Owner
 	o.Status.Admins = roll.Admins[:min(len(roll.Admins), maxAdmins)]
 	o.Status.Members = &roll.Counts

@@ -35,7 +35,7 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 	} else if s.Protected == "" {
 		return r.finalize(ctx, m, s)
 	}
-	count, err := r.Facts.WorkspaceCount(ctx, h, s)
+	count, wake, err := r.Facts.WorkspaceCount(ctx, h, s)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -47,7 +47,7 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 		m.Status.AcceptedAt = &now
 	}
 	r.reportAcceptance(m, s)
-	return r.finish(ctx, before, m, s.Verdict, s.Wake)
+	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(s.Wake, wake))
 }
 
 func (r *OrgMemberReconciler) reportAcceptance(m *v1alpha1.OrgMember, s rules.Standing) {
@@ -93,14 +93,15 @@ func (r *OrgMemberReconciler) finalize(ctx context.Context, m *v1alpha1.OrgMembe
 	return ctrl.Result{}, r.release(ctx, m, v1alpha1.FinalizerMember)
 }
 
-// hasHeir says whether another member that stays has the same username, and may thus have access of their own.
+// hasHeir says whether another member that stays has the same username, and has access of their own.
 func (r *OrgMemberReconciler) hasHeir(ctx context.Context, m *v1alpha1.OrgMember, username string) (bool, error) {
 	others, err := r.Facts.MembersBy(ctx, m.Namespace, facts.IndexUsername, username)
 	if err != nil {
 		return false, err
 	}
 	for i := range others {
-		if others[i].UID != m.UID && others[i].DeletionTimestamp == nil {
+		o := &others[i]
+		if o.UID != m.UID && o.DeletionTimestamp == nil && o.Status.State == v1alpha1.StateActive {
 			return true, nil
 		}
 	}

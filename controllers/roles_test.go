@@ -147,10 +147,9 @@ func promotions(h *home) {
 func unmadeAdmins(h *home) {
 	acme, _ := h.found()
 	w := h.workspace("web")
-	soon := time.Now().Add(4 * time.Second)
 	admins := []*v1alpha1.OrgMember{
 		h.member("suspended", v1alpha1.RoleAdmin, joined),
-		h.member("expired", v1alpha1.RoleAdmin, joined, until(soon)), // by time alone
+		h.member("expired", v1alpha1.RoleAdmin, joined),
 		h.member("removed", v1alpha1.RoleAdmin, joined),
 	}
 	h.create(w, admins[0], admins[1], admins[2])
@@ -159,6 +158,7 @@ func unmadeAdmins(h *home) {
 		h.has(h.userOf(m), h.in("web"), v1alpha1.AccessAdmin)
 	}
 	edit(h, admins[0], func(m *v1alpha1.OrgMember) { m.Spec.Suspended = true })
+	edit(h, admins[1], until(time.Now().Add(2*time.Second))) // by time alone
 	h.delete(admins[2])
 	h.goes(admins[2])
 	if in := h.named(h.user("removed")); in != nil {

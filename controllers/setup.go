@@ -2,8 +2,11 @@ package controllers
 
 import (
 	"context"
+	"maps"
+	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -36,11 +39,28 @@ type Deps struct {
 	Metrics *Metrics
 }
 
-// CacheOptions keeps the cache to what is ours: of RoleBindings, only those that carry our label.
+// CacheOptions keeps the cache to what is ours: of RoleBindings, only those that carry our label, and of all objects only
+// what is read, so that what tenants write elsewhere does not fill the memory.
 func CacheOptions() cache.Options {
-	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+	return cache.Options{DefaultTransform: slim, ByObject: map[client.Object]cache.ByObject{
 		&rbacv1.RoleBinding{}: {Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})},
 	}}
+}
+
+// slim drops the record of who wrote what, and annotations but ours. Only for RoleBindings they stay: these are written
+// whole, all else by patches of what changed.
+func slim(o any) (any, error) {
+	object, err := meta.Accessor(o)
+	if err != nil {
+		return o, nil //nolint:nilerr // a mark of the informer's own, which stays as it is
+	}
+	object.SetManagedFields(nil)
+	if _, whole := o.(*rbacv1.RoleBinding); !whole {
+		annotations := object.GetAnnotations()
+		maps.DeleteFunc(annotations, func(key, _ string) bool { return !strings.HasPrefix(key, v1alpha1.GroupVersion.Group+"/") })
+		object.SetAnnotations(annotations)
+	}
+	return o, nil
 }
 
 // Setup adds the indexes and the controllers to a manager.

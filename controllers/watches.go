@@ -67,8 +67,11 @@ func (w watches) organizations(ctx context.Context, namespace string) requests {
 // organizationOfBinding: its own home's binding, or any of its workspaces' while the Organization waits for their end.
 func (w watches) organizationOfBinding(ctx context.Context, o client.Object) requests {
 	home := o.GetLabels()[v1alpha1.LabelOrganization]
+	if home == "" {
+		return nil
+	}
 	var organizations v1alpha1.OrganizationList
-	if err := w.client.List(ctx, &organizations, client.InNamespace(home)); err != nil || home == "" {
+	if err := w.client.List(ctx, &organizations, client.InNamespace(home)); err != nil {
 		return nil
 	}
 	var reqs requests
@@ -116,7 +119,11 @@ func (w watches) membersOfWorkspace(ctx context.Context, o client.Object) reques
 	var organizations v1alpha1.OrganizationList
 	if err := w.client.List(ctx, &organizations, client.InNamespace(ws.Namespace)); err == nil {
 		for _, org := range organizations.Items {
-			reqs = append(reqs, request(org.Namespace, org.Spec.Owner))
+			for _, owner := range []string{org.Spec.Owner, org.Status.Owner} {
+				if owner != "" {
+					reqs = append(reqs, request(org.Namespace, owner))
+				}
+			}
 		}
 	}
 	if ws.Status.Namespace != "" {
@@ -187,8 +194,9 @@ func (w watches) workspacesUsing(ctx context.Context, namespace string) requests
 // gone, and the binding be left over.
 func (w watches) workspaceOfBinding(ctx context.Context, o client.Object) requests {
 	reqs := w.workspacesUsing(ctx, o.GetNamespace())
-	if name := o.GetLabels()[v1alpha1.LabelWorkspace]; name != "" {
-		reqs = append(reqs, request(o.GetLabels()[v1alpha1.LabelOrganization], name))
+	home, name := o.GetLabels()[v1alpha1.LabelOrganization], o.GetLabels()[v1alpha1.LabelWorkspace]
+	if home != "" && name != "" {
+		reqs = append(reqs, request(home, name))
 	}
 	return reqs
 }

@@ -1,9 +1,11 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -62,7 +64,7 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		err = r.endAccess(ctx, w.Namespace, w.Name)
 	}
 	if err != nil {
-		return ctrl.Result{}, err
+		return r.finishIncomplete(ctx, before, w, err)
 	}
 	return r.finish(ctx, before, w, verdict, access.Wake)
 }
@@ -115,6 +117,10 @@ func (r *WorkspaceReconciler) finalize(ctx context.Context, w *v1alpha1.Workspac
 		return ctrl.Result{}, err
 	}
 	for i := range live {
+		// Another workspace of ours may hold the namespace that this one only wanted.
+		if live[i].Labels[v1alpha1.LabelWorkspace] != w.Name {
+			continue
+		}
 		if err := r.deleteBinding(ctx, &live[i]); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -159,6 +165,10 @@ func (r *WorkspaceReconciler) unmark(ctx context.Context, meta *metav1.PartialOb
 
 // endLeftovers ends the access of a Workspace that was made to go without its finalizer.
 func (r *WorkspaceReconciler) endLeftovers(ctx context.Context, req ctrl.Request) error {
+	left, err := r.bindingsOf(ctx, req.Namespace, req.Name)
+	if len(left) == 0 || err != nil {
+		return err
+	}
 	if err := r.Live.Get(ctx, req.NamespacedName, &v1alpha1.Workspace{}); !apierrors.IsNotFound(err) {
 		return err // it is there: the cache is behind, and wakes us once it is not
 	}
@@ -167,22 +177,25 @@ func (r *WorkspaceReconciler) endLeftovers(ctx context.Context, req ctrl.Request
 
 // endAccess deletes the RoleBindings that carry a workspace's labels, wherever they are.
 func (r *WorkspaceReconciler) endAccess(ctx context.Context, home, workspace string) error {
+	bindings, err := r.bindingsOf(ctx, home, workspace)
+	for i := range bindings {
+		err = cmp.Or(err, r.deleteBinding(ctx, &bindings[i]))
+	}
+	return err
+}
+
+// bindingsOf reads the RoleBindings that carry a workspace's labels and one of our names.
+func (r *WorkspaceReconciler) bindingsOf(ctx context.Context, home, workspace string) ([]rbacv1.RoleBinding, error) {
 	var bindings rbacv1.RoleBindingList
 	if err := r.Client.List(ctx, &bindings, client.MatchingLabels{
 		v1alpha1.LabelOrganization: home,
 		v1alpha1.LabelWorkspace:    workspace,
 	}); err != nil {
-		return fmt.Errorf("list rolebindings of workspace %s/%s: %w", home, workspace, err)
+		return nil, fmt.Errorf("list rolebindings of workspace %s/%s: %w", home, workspace, err)
 	}
-	for i := range bindings.Items {
-		if _, ours := rbac.AccessOf(bindings.Items[i].Name); !ours {
-			continue
-		}
-		if err := r.deleteBinding(ctx, &bindings.Items[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return slices.DeleteFunc(bindings.Items, func(b rbacv1.RoleBinding) bool {
+		return !slices.Contains(rbac.WorkspaceBindings, b.Name)
+	}), nil
 }
 
 func factsOf(meta *metav1.PartialObjectMetadata) rules.NamespaceFacts {

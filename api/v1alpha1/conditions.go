@@ -41,6 +41,8 @@ const (
 	ReasonReady = "Ready"
 	// ReasonProgressing: the operator is at work and comes back by itself.
 	ReasonProgressing = "Progressing"
+	// ReasonAccessIncomplete: some RoleBindings could not be written; what could be was, removals first. It is tried again.
+	ReasonAccessIncomplete = "AccessIncomplete"
 	// ReasonDeleting: the object is being deleted and waits until what it gave has ended.
 	ReasonDeleting = "Deleting"
 	// ReasonOrganizationNotFound: the namespace has no Organization (yet). Nothing is granted; it heals when one arrives.
@@ -114,8 +116,11 @@ const (
 const (
 	// ReasonNamespaceConflict: the namespace exists already, is somebody else's and did not consent to be used.
 	ReasonNamespaceConflict = "NamespaceConflict"
-	// ReasonNamespaceInvalid: the namespace's name is too long or is the organization's home.
+	// ReasonNamespaceInvalid: the namespace's name is too long, the organization's home, or starts with kube-.
 	ReasonNamespaceInvalid = "NamespaceInvalid"
+	// ReasonNamespaceNotFound: the namespace does not exist, and its name does not start with <home>--, so that only a
+	// platform admin may create it.
+	ReasonNamespaceNotFound = "NamespaceNotFound"
 	// ReasonNamespaceTerminating: the namespace is being deleted by somebody else; it is made anew once gone.
 	ReasonNamespaceTerminating = "NamespaceTerminating"
 	// ReasonNamespaceAdopted: the namespace existed already and consented.

@@ -74,7 +74,7 @@ type OrganizationSubscription struct {
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$')`,message="plan consists of letters, digits, dots, dashes and underscores, and starts and ends with a letter or digit"
 	Plan string `json:"plan,omitempty"`
 
-	// seats is how many people are paid for, from 1 to 1000000. No limit when left out.
+	// seats is how many people are paid for, from 1 to 1000000. No limit when left out. Not enforced yet.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000
@@ -104,7 +104,7 @@ type OrganizationInvitations struct {
 	ValidFor *metav1.Duration `json:"validFor,omitempty"`
 
 	// remindBefore is how long before its expiry an unanswered invitation is repeated once, such as 24h. From 1h to 360h.
-	// No reminder when left out.
+	// No reminder when left out. Not acted upon yet.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -112,6 +112,7 @@ type OrganizationInvitations struct {
 	RemindBefore *metav1.Duration `json:"remindBefore,omitempty"`
 
 	// allowedDomains are the mail domains that new members may have, such as acme.example. Any when left out. At most 64.
+	// Not enforced yet.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -129,7 +130,7 @@ type OrganizationInvitations struct {
 // OrganizationMembers holds the rules for members.
 type OrganizationMembers struct {
 	// dormantAfter is how long a member may be inactive before the condition Dormant says so, such as 2160h.
-	// From 24h to 43800h. Never when left out.
+	// From 24h to 43800h. Never when left out. Not acted upon yet.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32

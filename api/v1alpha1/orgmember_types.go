@@ -122,7 +122,8 @@ type OrgMemberSpec struct {
 	// +optional
 	Invitation *MemberInvitation `json:"invitation,omitempty"`
 
-	// invitedBy is the Kubernetes user who created this OrgMember. It is stamped at creation and never changes.
+	// invitedBy is the Kubernetes user who created this OrgMember. It never changes. Leave it out: it is for an admission
+	// policy to stamp, and without one it is nobody's word.
 	// At most 320 characters.
 	// +optional
 	// +kubebuilder:validation:MinLength=1

@@ -30,7 +30,8 @@ type WorkspaceSpec struct {
 	Description string `json:"description,omitempty"`
 
 	// namespace is the name of the workspace's namespace. Default: <home namespace>--<name>. It never changes. A namespace
-	// that exists already is used only if its annotation orgkeeper.dev/adoptable-by is <home namespace>/<name>.
+	// is created only if its name starts with <home namespace>--. One that exists already, or has another name, is used
+	// only if its annotation orgkeeper.dev/adoptable-by is <home namespace>/<name>.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

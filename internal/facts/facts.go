@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -189,7 +190,8 @@ func (r Reader) admins(ctx context.Context, h rules.Home) ([]rules.Standing, err
 	return append(admins, *owner), nil
 }
 
-// Bindings reads those RoleBindings of a namespace that orgkeeper may keep under these names.
+// Bindings reads those RoleBindings of a namespace that orgkeeper may keep under these names. They are the cache's own:
+// do not change them.
 func (r Reader) Bindings(ctx context.Context, namespace string, names []string) ([]rbacv1.RoleBinding, error) {
 	return BindingsFrom(ctx, r, namespace, names)
 }
@@ -197,23 +199,24 @@ func (r Reader) Bindings(ctx context.Context, namespace string, names []string) 
 // BindingsFrom is Bindings from another reader, such as one that reads live.
 func BindingsFrom(ctx context.Context, from client.Reader, namespace string, names []string) ([]rbacv1.RoleBinding, error) {
 	var bindings rbacv1.RoleBindingList
-	if err := from.List(ctx, &bindings, client.InNamespace(namespace)); err != nil {
+	if err := from.List(ctx, &bindings, client.InNamespace(namespace), shared); err != nil {
 		return nil, fmt.Errorf("list rolebindings of %s: %w", namespace, err)
 	}
 	return slices.DeleteFunc(bindings.Items, func(b rbacv1.RoleBinding) bool { return !slices.Contains(names, b.Name) }), nil
 }
 
-// WorkspaceCount is how many workspaces a member works in, or will once active.
-func (r Reader) WorkspaceCount(ctx context.Context, h rules.Home, s rules.Standing) (int32, error) {
+// WorkspaceCount is how many workspaces a member works in, or will once active, and when time alone changes that.
+func (r Reader) WorkspaceCount(ctx context.Context, h rules.Home, s rules.Standing) (int32, time.Time, error) {
 	workspaces, err := r.Workspaces(ctx, h.Namespace)
 	if err != nil || s.Role == v1alpha1.RoleAdmin {
-		return int32(len(workspaces)), err
+		return int32(len(workspaces)), rules.Never, err
 	}
 	assignments, err := r.Assignments(ctx, h.Namespace, IndexMember, s.Name)
 	if err != nil {
-		return 0, err
+		return 0, rules.Never, err
 	}
-	return rules.CountWorkspaces(h, workspaces, assignments), nil
+	count, wake := rules.CountWorkspaces(h, workspaces, assignments)
+	return count, wake, nil
 }
 
 func (r Reader) memberNamed(ctx context.Context, h rules.Home, name string) (*rules.MemberFacts, error) {

@@ -185,7 +185,7 @@ func TestAccess(t *testing.T) {
 		if err != nil || s == nil {
 			t.Fatalf("standing of %s: %v, %v", name, s, err)
 		}
-		if got, err := r.WorkspaceCount(t.Context(), h, *s); err != nil || got != count {
+		if got, _, err := r.WorkspaceCount(t.Context(), h, *s); err != nil || got != count {
 			t.Errorf("%s works in %d workspaces, want %d: %v", name, got, count, err)
 		}
 	}

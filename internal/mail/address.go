@@ -37,6 +37,15 @@ func (a Address) Validate() error {
 	return err
 }
 
+// Domain is the mail domain in its ASCII form; empty unless Validate passes.
+func (a Address) Domain() string {
+	parsed, err := a.parse()
+	if err != nil {
+		return ""
+	}
+	return parsed.Address[strings.LastIndexByte(parsed.Address, '@')+1:]
+}
+
 // parse checks a and returns it with the domain in ASCII and the name made harmless.
 func (a Address) parse() (*mail.Address, error) {
 	if len(a.Address) > maxAddress {

@@ -321,3 +321,15 @@ func TestNothingPrintsAddressesOrLinks(t *testing.T) {
 		}
 	}
 }
+
+func TestDomain(t *testing.T) {
+	for address, want := range map[string]string{
+		"x@mail.example":    "mail.example",
+		"x@münchen.example": "xn--mnchen-3ya.example",
+		"nobody":            "",
+	} {
+		if got := (om.Address{Address: address}).Domain(); got != want {
+			t.Errorf("domain of %s: %q, want %q: a Message-ID takes ASCII only", address, got, want)
+		}
+	}
+}

@@ -4,7 +4,6 @@ package rbac
 
 import (
 	"slices"
-	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -101,12 +100,9 @@ func binding(namespace, name, clusterRole string, users []string) rbacv1.RoleBin
 	return b
 }
 
-const serviceAccountPrefix = "system:serviceaccount:"
-
 // Subject is the one form in which a user is bound: a ServiceAccount with its namespace, or a User.
 func Subject(username string) rbacv1.Subject {
-	rest, _ := strings.CutPrefix(username, serviceAccountPrefix)
-	if namespace, name, ok := strings.Cut(rest, ":"); ok && rest != username && namespace != "" && name != "" {
+	if namespace, name, ok := rules.ServiceAccount(username); ok {
 		return rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name}
 	}
 	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: username}
@@ -116,7 +112,7 @@ func Subject(username string) rbacv1.Subject {
 func Username(s rbacv1.Subject) string {
 	switch s.Kind {
 	case rbacv1.ServiceAccountKind:
-		return serviceAccountPrefix + s.Namespace + ":" + s.Name
+		return rules.ServiceAccountPrefix + s.Namespace + ":" + s.Name
 	case rbacv1.UserKind:
 		return s.Name
 	}
@@ -156,6 +152,12 @@ func Names(b *rbacv1.RoleBinding, username string) bool {
 		}
 		return Username(s) == username
 	})
+}
+
+// Both are those subjects of a that are in b too.
+func Both(a, b []rbacv1.Subject) []rbacv1.Subject {
+	in := sets.New(b...)
+	return slices.DeleteFunc(slices.Clone(a), func(s rbacv1.Subject) bool { return !in.Has(s) })
 }
 
 // Differ names the users that are in one of two lists of subjects and not in the other, sorted.

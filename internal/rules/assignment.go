@@ -122,13 +122,17 @@ func ended(a *v1alpha1.WorkspaceAssignment, now time.Time) bool {
 	return a.Spec.ExpiresAt != nil && reached(a.Spec.ExpiresAt.Time, now)
 }
 
-// CountWorkspaces is how many of the workspaces a member's assignments lead to.
-func CountWorkspaces(h Home, workspaces []v1alpha1.Workspace, assignments []v1alpha1.WorkspaceAssignment) int32 {
+// CountWorkspaces is how many of the workspaces a member's assignments lead to, and when time alone changes that.
+func CountWorkspaces(h Home, workspaces []v1alpha1.Workspace, assignments []v1alpha1.WorkspaceAssignment) (int32, time.Time) {
 	assigned := map[v1alpha1.WorkspaceName]bool{}
+	var wake time.Time
 	for i := range assignments {
 		a := &assignments[i]
 		if a.DeletionTimestamp != nil || ended(a, h.Now) {
 			continue
+		}
+		if a.Spec.ExpiresAt != nil {
+			wake = Earliest(wake, a.Spec.ExpiresAt.Time)
 		}
 		for _, name := range a.Spec.Workspaces {
 			assigned[name] = true
@@ -140,5 +144,5 @@ func CountWorkspaces(h Home, workspaces []v1alpha1.Workspace, assignments []v1al
 			count++
 		}
 	}
-	return count
+	return count, wake
 }

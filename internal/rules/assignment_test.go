@@ -204,17 +204,18 @@ func TestCountWorkspaces(t *testing.T) {
 		reason      string
 		assignments []v1alpha1.WorkspaceAssignment
 		want        int32
+		wake        time.Time
 	}{
-		"none":     {"no assignment, no workspace", nil, 0},
-		"two":      {"each counts once, however often it is assigned", []v1alpha1.WorkspaceAssignment{*assignment("mia", names("web", "api")), *assignment("mia", names("web"))}, 2},
-		"dangling": {"what does not exist does not count", []v1alpha1.WorkspaceAssignment{*assignment("mia", names("web", "gone"))}, 1},
-		"over":     {"ended exactly now, or leaving: over", []v1alpha1.WorkspaceAssignment{*assignment("mia", names("web"), until(now)), *assignment("mia", names("api"), assignmentLeaves)}, 0},
-		"one over": {"another still leads there", []v1alpha1.WorkspaceAssignment{*assignment("mia", names("web"), until(now)), *assignment("mia", names("web"), until(now.Add(1)))}, 1},
+		"none":     {"no assignment, no workspace", nil, 0, rules.Never},
+		"two":      {"each counts once, however often it is assigned", []v1alpha1.WorkspaceAssignment{*assignment("mia", names("web", "api")), *assignment("mia", names("web"))}, 2, rules.Never},
+		"dangling": {"what does not exist does not count", []v1alpha1.WorkspaceAssignment{*assignment("mia", names("web", "gone"))}, 1, rules.Never},
+		"over":     {"ended exactly now, or leaving: over", []v1alpha1.WorkspaceAssignment{*assignment("mia", names("web"), until(now)), *assignment("mia", names("api"), assignmentLeaves)}, 0, rules.Never},
+		"one over": {"another still leads there", []v1alpha1.WorkspaceAssignment{*assignment("mia", names("web"), until(now)), *assignment("mia", names("web"), until(now.Add(1)))}, 1, now.Add(1)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := rules.CountWorkspaces(home(), workspaces, c.assignments); got != c.want {
-				t.Errorf("%s\nCountWorkspaces = %d, want %d", c.reason, got, c.want)
+			if got, wake := rules.CountWorkspaces(home(), workspaces, c.assignments); got != c.want || !wake.Equal(c.wake) {
+				t.Errorf("%s\nCountWorkspaces = %d until %v, want %d until %v", c.reason, got, wake, c.want, c.wake)
 			}
 		})
 	}

@@ -54,7 +54,7 @@ func (h Home) verdict() Verdict {
 func InForce(organizations []v1alpha1.Organization) *v1alpha1.Organization {
 	var oldest *v1alpha1.Organization
 	for i := range organizations {
-		if oldest == nil || older(&organizations[i], oldest) {
+		if oldest == nil || olderOrganization(&organizations[i], oldest) {
 			oldest = &organizations[i]
 		}
 	}

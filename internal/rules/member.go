@@ -64,17 +64,24 @@ func EmailKey(email v1alpha1.EmailAddress) string { return foldCase.String(strin
 // the Turkish dotted I is not a plain one.
 var foldCase = cases.Fold()
 
-const serviceAccountPrefix = "system:serviceaccount:"
+// ServiceAccountPrefix begins the usernames of service accounts: system:serviceaccount:<namespace>:<name>.
+const ServiceAccountPrefix = "system:serviceaccount:"
+
+// ServiceAccount takes the username of a service account apart; false for any other username.
+func ServiceAccount(username string) (namespace, name string, ok bool) {
+	account, ok := strings.CutPrefix(username, ServiceAccountPrefix)
+	if !ok {
+		return "", "", false
+	}
+	namespace, name, _ = strings.Cut(account, ":")
+	return namespace, name, namespace != "" && name != ""
+}
 
 // Robot says whether the member is a service account, and of which namespace: empty when the username does not tell.
 func Robot(m *v1alpha1.OrgMember) (namespace string, robot bool) {
-	account, robot := strings.CutPrefix(m.Spec.Username, serviceAccountPrefix)
-	if !robot {
-		return "", false
-	}
-	namespace, name, _ := strings.Cut(account, ":")
-	if name == "" {
-		return "", true
+	namespace, _, ok := ServiceAccount(m.Spec.Username)
+	if !ok {
+		return "", strings.HasPrefix(m.Spec.Username, ServiceAccountPrefix)
 	}
 	return namespace, true
 }

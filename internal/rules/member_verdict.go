@@ -69,7 +69,7 @@ func invitationVerdict(m *v1alpha1.OrgMember) Verdict {
 		return ready(v1alpha1.ReasonAwaitingAcceptance, m.Name+" was invited and has not answered yet")
 	case i.RejectedAt != nil:
 		return stalled(v1alpha1.ReasonInvitationRejected,
-			"the mail server refused the invitation of "+m.Name+" for good: "+i.LastError+"; add a new OrgMember with another email, or annotate "+v1alpha1.AnnotationResend+" to try again")
+			"the invitation of "+m.Name+" cannot be delivered: "+i.LastError+"; add a new OrgMember with another email, or annotate "+v1alpha1.AnnotationResend+" to try again")
 	case i.LastError != "":
 		return reconciling(v1alpha1.ReasonInvitationDeferred, "the invitation of "+m.Name+" could not be sent yet: "+i.LastError)
 	}

@@ -72,6 +72,10 @@ func JudgeNamespace(h Home, w *v1alpha1.Workspace, f NamespaceFacts) (NamespaceS
 		return NamespaceWait, stalled(v1alpha1.ReasonNamespaceInvalid, problem)
 	}
 	switch {
+	case !f.Exists && !ownName(w, name):
+		return NamespaceWait, waiting(v1alpha1.ReasonNamespaceNotFound,
+			fmt.Sprintf("namespace %s does not exist, and only names that start with %s-- are made; a platform admin may create it with the annotation %s=%s/%s",
+				name, w.Namespace, v1alpha1.AnnotationAdoptableBy, w.Namespace, w.Name))
 	case !f.Exists:
 		return NamespaceCreate, holdsVerdict(name, f)
 	case f.Terminating:
@@ -109,11 +113,16 @@ func holdsVerdict(name string, f NamespaceFacts) Verdict {
 	return ready(v1alpha1.ReasonReady, "namespace "+name+" is in use")
 }
 
-// nameProblem says why a namespace of this name is never made or taken for the workspace; empty when it may be.
-// A name with -- could be another organization's default, also one of an organization whose home is called a--b, and
-// kube- is Kubernetes' own: neither is for tenants to claim.
+// ownName says whether a namespace of this name may be made for the workspace: <home>-- and a name without --. Any other
+// name could be what somebody else is about to use, such as another organization's home, and whoever makes a namespace
+// has it; so others are taken only with consent.
+func ownName(w *v1alpha1.Workspace, name string) bool {
+	rest, ok := strings.CutPrefix(name, w.Namespace+"--")
+	return ok && !strings.Contains(rest, "--")
+}
+
+// nameProblem says why a namespace of this name can never be the workspace's; empty when it can.
 func nameProblem(w *v1alpha1.Workspace, name string) string {
-	rest := strings.TrimPrefix(name, w.Namespace+"--")
 	switch {
 	case len(name) > maxNamespaceLength:
 		return fmt.Sprintf("the namespace's name %s has more than %d characters; give a shorter spec.namespace in a new Workspace", name, maxNamespaceLength)
@@ -121,8 +130,6 @@ func nameProblem(w *v1alpha1.Workspace, name string) string {
 		return fmt.Sprintf("namespace %s is the organization's home; a workspace needs another namespace", name)
 	case strings.HasPrefix(name, "kube-"):
 		return fmt.Sprintf("namespace %s: names that start with kube- belong to Kubernetes; choose another in a new Workspace", name)
-	case strings.Contains(rest, "--"):
-		return fmt.Sprintf("namespace %s: a name with -- must be %s-- and a name without --, others could belong to another organization; choose another in a new Workspace", name, w.Namespace)
 	}
 	return ""
 }

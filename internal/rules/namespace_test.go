@@ -45,8 +45,8 @@ func TestJudgeNamespace(t *testing.T) {
 	}{
 		// Making it.
 		"new": {"the default name is free", home(), workspace("web"), nothing, rules.NamespaceCreate, "Ready Ready"},
-		"own name": {"a declared name that is free", home(), workspace("web", inNamespace("shop")), nothing,
-			rules.NamespaceCreate, "Ready Ready"},
+		"own name": {"a free name could be what somebody else is about to use: a home, say", home(), workspace("web", inNamespace("shop")), nothing,
+			rules.NamespaceWait, "Waiting NamespaceNotFound"},
 		"own name like a default": {"the organization's own default of another workspace is the organization's to use", home(),
 			workspace("web", inNamespace("acme--shop")), nothing, rules.NamespaceCreate, "Ready Ready"},
 		"no organization": {"nothing is made before it arrives", home(noOrganization), workspace("web"), nothing,
@@ -88,7 +88,7 @@ func TestJudgeNamespace(t *testing.T) {
 		"foreign and goes": {"the name may become free", home(), workspace("web"), goes(namespace()),
 			rules.NamespaceWait, "Waiting NamespaceTerminating"},
 
-		// Attacks by name. None works with consent either.
+		// Attacks by name.
 		"kube-system": {"Kubernetes' own", home(), workspace("web", inNamespace("kube-system")), namespace(consent, "acme/web"),
 			rules.NamespaceWait, "Stalled NamespaceInvalid"},
 		"kube-something new": {"reserved for Kubernetes, also what does not exist yet", home(), workspace("web", inNamespace("kube-x")), nothing,
@@ -96,11 +96,11 @@ func TestJudgeNamespace(t *testing.T) {
 		"default": {"exists, and nobody consents", home(), workspace("web", inNamespace("default")), namespace(),
 			rules.NamespaceWait, "Stalled NamespaceConflict"},
 		"another organization's default": {"it could squat what another organization will need", home(),
-			workspace("web", inNamespace("other--web")), nothing, rules.NamespaceWait, "Stalled NamespaceInvalid"},
+			workspace("web", inNamespace("other--web")), nothing, rules.NamespaceWait, "Waiting NamespaceNotFound"},
 		"another organization's default, a longer home": {"acme is not acme2", home(),
-			workspace("web", inNamespace("acme2--web")), nothing, rules.NamespaceWait, "Stalled NamespaceInvalid"},
+			workspace("web", inNamespace("acme2--web")), nothing, rules.NamespaceWait, "Waiting NamespaceNotFound"},
 		"another organization's default, a home with dashes": {"acme--b--web is the default of workspace web of a home acme--b", home(),
-			workspace("web", inNamespace("acme--b--web")), nothing, rules.NamespaceWait, "Stalled NamespaceInvalid"},
+			workspace("web", inNamespace("acme--b--web")), nothing, rules.NamespaceWait, "Waiting NamespaceNotFound"},
 		"its own default, a home with dashes": {"a home may have any name", home(), workspace("web", inHome("acme--b")), nothing,
 			rules.NamespaceCreate, "Ready Ready"},
 		"the home": {"the home is where the rules live: nobody works in it", home(), workspace("web", inNamespace("acme")),

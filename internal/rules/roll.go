@@ -105,7 +105,7 @@ type claims struct {
 func newClaims(members []v1alpha1.OrgMember, prefix string) claims {
 	c := claims{prefix, make(map[string]*v1alpha1.OrgMember, len(members)), make(map[string]*v1alpha1.OrgMember, len(members))}
 	claim := func(by map[string]*v1alpha1.OrgMember, key string, m *v1alpha1.OrgMember) {
-		if holder := by[key]; key != "" && (holder == nil || older(m, holder)) {
+		if holder := by[key]; key != "" && (holder == nil || olderMember(m, holder)) {
 			by[key] = m
 		}
 	}

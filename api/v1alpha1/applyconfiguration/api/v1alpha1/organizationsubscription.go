@@ -16,7 +16,7 @@ import (
 type OrganizationSubscriptionApplyConfiguration struct {
 	// plan is the name of the booked plan. At most 63 characters.
 	Plan *string `json:"plan,omitempty"`
-	// seats is how many people are paid for, from 1 to 1000000. No limit when left out.
+	// seats is how many people are paid for, from 1 to 1000000. No limit when left out. Not enforced yet.
 	Seats *int32 `json:"seats,omitempty"`
 	// cancelled says that the subscription ends when what is paid runs out. Default false.
 	Cancelled *bool `json:"cancelled,omitempty"`

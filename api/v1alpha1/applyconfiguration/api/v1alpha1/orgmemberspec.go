@@ -39,7 +39,8 @@ type OrgMemberSpecApplyConfiguration struct {
 	Suspended *bool `json:"suspended,omitempty"`
 	// invitation says how the member is brought in. By mail when left out.
 	Invitation *MemberInvitationApplyConfiguration `json:"invitation,omitempty"`
-	// invitedBy is the Kubernetes user who created this OrgMember. It is stamped at creation and never changes.
+	// invitedBy is the Kubernetes user who created this OrgMember. It never changes. Leave it out: it is for an admission
+	// policy to stamp, and without one it is nobody's word.
 	// At most 320 characters.
 	InvitedBy *string `json:"invitedBy,omitempty"`
 }
