@@ -21,6 +21,7 @@ func TestNamespaces(t *testing.T) {
 		"one that consents":                    adoption,
 		"consent to somebody else":             foreignConsent,
 		"names that are nobody's to claim":     forbiddenNames,
+		"names that are somebody else's":       unclaimedNames,
 		"one of another organization":          foreignWorkspace,
 		"one that is being deleted":            terminating,
 		"one that is deleted under us":         deletedUnderUs,
@@ -141,17 +142,33 @@ func foreignConsent(h *home) {
 	}
 }
 
-// Kubernetes' own names, the home, and what would be another organization's default.
+// Kubernetes' own names and the home.
 func forbiddenNames(h *home) {
 	h.found()
-	for i, name := range []string{"kube-public", "kube-mine", h.name, "elsewhere--web"} {
+	for i, name := range []string{"kube-public", "kube-mine", h.name} {
 		w := h.workspace(fmt.Sprintf("w%d", i), wants(name))
 		h.create(w)
 		h.becomes(w, "Ready", "False/NamespaceInvalid")
 		h.becomes(w, "Stalled", "True/NamespaceInvalid")
 	}
-	if h.get(namespace("elsewhere--web")) || h.get(namespace("kube-mine")) {
+	if h.get(namespace("kube-mine")) {
 		h.t.Error("a namespace was made")
+	}
+}
+
+// A free name may be what somebody else is about to use, such as another organization's default or home. Whoever made the
+// namespace would have all that is put into it, and could delete it.
+func unclaimedNames(h *home) {
+	h.found()
+	for i, name := range []string{h.name + "-elsewhere--web", h.name + "-newcorp", h.name + "--a--b"} {
+		w := h.workspace(fmt.Sprintf("w%d", i), wants(name))
+		h.create(w)
+		h.becomes(w, "Ready", "False/NamespaceNotFound")
+		if h.get(namespace(name)) {
+			h.t.Errorf("namespace %s was made", name)
+		}
+		h.existing(name, map[string]string{v1alpha1.AnnotationAdoptableBy: h.name + "/" + w.Name})
+		h.becomes(w, "Ready", "True/NamespaceAdopted")
 	}
 }
 
@@ -160,15 +177,16 @@ func foreignWorkspace(h *home) {
 	h.found()
 	other := h.home(h.t)
 	other.found()
-	theirs := other.workspace("web", wants(h.name+"-shared"))
+	shared := other.name + "--web"
+	theirs := other.workspace("web")
 	h.create(theirs)
 	h.becomes(theirs, "Ready", "True/Ready")
-	ours := h.workspace("web", wants(h.name+"-shared"))
+	ours := h.workspace("web", wants(shared))
 	h.create(ours)
 	h.becomes(ours, "Ready", "False/NamespaceConflict")
 	h.delete(ours)
 	h.goes(ours)
-	if got := h.access(other.user("jane"), h.name+"-shared"); got != v1alpha1.AccessAdmin {
+	if got := h.access(other.user("jane"), shared); got != v1alpha1.AccessAdmin {
 		h.t.Errorf("the deletion of a workspace that never held the namespace left its holder %q", got)
 	}
 	if in := h.named(h.user("jane")); len(in) != 1 {

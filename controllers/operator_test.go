@@ -205,7 +205,7 @@ func (h *home) reconciled() map[string]int {
 
 // harmless are errors that concern nobody: a home goes before the operator knows, and refuses its Event; the operator is
 // stopped while client-go reads or while it starts.
-var harmless = regexp.MustCompile(`Server rejected event.*because it is being terminated|cache did not sync|"error"="[^"]*(\\"[^"]*)*context canceled"`)
+var harmless = regexp.MustCompile(`Server rejected event.*because it is being terminated|cache did not sync|failed waiting for .* Informer to sync|"error"="[^"]*(\\"[^"]*)*context canceled"`)
 
 // machinery are the lines that say nothing but that the manager starts and stops.
 var machinery = regexp.MustCompile(`"msg"="(Starting|Stopping|Shutdown|All workers|Wait completed|Reconcile )|"level"=[1-9]`)
