@@ -22,6 +22,11 @@ func (w watches) each(of ofObject) handler.EventHandler {
 	return removalsFirst(handler.EnqueueRequestsFromMapFunc(of))
 }
 
+// eachSoon is each that gathers what brings access for a while, and lets what takes it away overtake.
+func (w watches) eachSoon(of ofObject) handler.EventHandler {
+	return overtaking{handler.EnqueueRequestsFromMapFunc(of), takesAway, gathering}
+}
+
 // eachFirst is each for what goes: before all others.
 func (w watches) eachFirst(of ofObject) handler.EventHandler {
 	return alwaysFirst(handler.EnqueueRequestsFromMapFunc(of))
@@ -131,25 +136,38 @@ func (w watches) subjectsChanged() handler.EventHandler {
 // removalPriority is above what everything else has (0), and what a start finds (handler.LowPriority).
 const removalPriority = 100
 
-// overtaking is a handler whose requests go before all that waits when an object goes, or is such that they should.
+// gathering is how long what brings access waits for more of it: when hundreds come in at once, a workspace is worked on
+// some times and not some hundred times.
+const gathering = 100 * time.Millisecond
+
+// overtaking is a handler whose requests go before all that waits when an object goes, or is such that they should. All
+// others wait a while.
 type overtaking struct {
 	handler.EventHandler
-	when func(client.Object) bool
+	when  func(client.Object) bool
+	delay time.Duration
 }
 
 // removalsFirst lets what takes access away overtake: whoever is removed while hundreds are brought in must not keep the
 // access until the last of them is in.
-func removalsFirst(h handler.EventHandler) handler.EventHandler { return overtaking{h, takesAway} }
+func removalsFirst(h handler.EventHandler) handler.EventHandler { return overtaking{h, takesAway, 0} }
 
 // alwaysFirst is for handlers that wake nothing but what goes.
 func alwaysFirst(h handler.EventHandler) handler.EventHandler {
-	return overtaking{h, func(client.Object) bool { return true }}
+	return overtaking{h, func(client.Object) bool { return true }, 0}
+}
+
+// Create is the handler's.
+func (o overtaking) Create(ctx context.Context, e event.CreateEvent, q queue) {
+	o.EventHandler.Create(ctx, e, by(q, 0, o.delay))
 }
 
 // Update is the handler's, perhaps first in the queue.
 func (o overtaking) Update(ctx context.Context, e event.UpdateEvent, q queue) {
 	if o.when(e.ObjectNew) {
 		q = first(q)
+	} else {
+		q = by(q, 0, o.delay)
 	}
 	o.EventHandler.Update(ctx, e, q)
 }
@@ -168,24 +186,33 @@ func takesAway(o client.Object) bool {
 }
 
 // first is a way into the queue that leads to its head.
-func first(q queue) queue {
-	if p, ok := q.(priorityqueue.PriorityQueue[ctrl.Request]); ok {
-		return head{p}
+func first(q queue) queue { return by(q, removalPriority, 0) }
+
+// by is a way into the queue that leads to a priority, after a delay.
+func by(q queue, priority int, delay time.Duration) queue {
+	p, ok := q.(priorityqueue.PriorityQueue[ctrl.Request])
+	if !ok || (priority == 0 && delay == 0) {
+		return q
 	}
-	return q
+	return way{p, priority, delay}
 }
 
-type head struct {
+type way struct {
 	priorityqueue.PriorityQueue[ctrl.Request]
+	priority int
+	delay    time.Duration
 }
 
-func (h head) Add(r ctrl.Request) { h.AddWithOpts(priorityqueue.AddOpts{}, r) }
+func (w way) Add(r ctrl.Request) { w.AddWithOpts(priorityqueue.AddOpts{}, r) }
 
-func (h head) AddAfter(r ctrl.Request, after time.Duration) {
-	h.AddWithOpts(priorityqueue.AddOpts{After: after}, r)
+func (w way) AddAfter(r ctrl.Request, after time.Duration) {
+	w.AddWithOpts(priorityqueue.AddOpts{After: after}, r)
 }
 
-func (h head) AddWithOpts(o priorityqueue.AddOpts, reqs ...ctrl.Request) {
-	o.Priority = new(removalPriority)
-	h.PriorityQueue.AddWithOpts(o, reqs...)
+func (w way) AddWithOpts(o priorityqueue.AddOpts, reqs ...ctrl.Request) {
+	if w.priority != 0 {
+		o.Priority = &w.priority
+	}
+	o.After = max(o.After, w.delay)
+	w.PriorityQueue.AddWithOpts(o, reqs...)
 }

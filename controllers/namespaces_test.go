@@ -120,7 +120,8 @@ func (h *home) leavesBehind(w *v1alpha1.Workspace, ns *corev1.Namespace) {
 // A consent that was there before the workspace.
 func adoption(h *home) {
 	h.found()
-	ns := h.existing(h.name+"-legacy", map[string]string{v1alpha1.AnnotationAdoptableBy: h.name + "/web"})
+	const note = "team.example/note"
+	ns := h.existing(h.name+"-legacy", map[string]string{v1alpha1.AnnotationAdoptableBy: h.name + "/web", note: "ours"})
 	w := h.workspace("web", wants(ns.Name), func(w *v1alpha1.Workspace) { w.Spec.DeletionPolicy = v1alpha1.DeletionPolicyDelete })
 	h.create(w)
 	h.becomes(w, "Ready", "True/NamespaceAdopted")
@@ -129,6 +130,10 @@ func adoption(h *home) {
 		h.t.Errorf("labels %v, annotations %v", ns.Labels, ns.Annotations)
 	}
 	h.leavesBehind(w, ns)
+	// The cache does not keep what is not ours; the object must.
+	if ns.Annotations[note] != "ours" {
+		h.t.Errorf("a foreign annotation went: %v", ns.Annotations)
+	}
 }
 
 // Consent names one workspace of one home.
@@ -174,13 +179,15 @@ func unclaimedNames(h *home) {
 
 // The namespace of another organization's workspace is somebody's, whoever names it.
 func foreignWorkspace(h *home) {
-	h.found()
+	acme, _ := h.found()
+	h.becomes(acme, "Ready", "True/Ready")
 	other := h.home(h.t)
 	other.found()
 	shared := other.name + "--web"
 	theirs := other.workspace("web")
 	h.create(theirs)
 	h.becomes(theirs, "Ready", "True/Ready")
+	h.has(other.user("jane"), shared, v1alpha1.AccessAdmin)
 	ours := h.workspace("web", wants(shared))
 	h.create(ours)
 	h.becomes(ours, "Ready", "False/NamespaceConflict")

@@ -23,16 +23,17 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if m.DeletionTimestamp == nil {
+		if err := r.claim(ctx, h, m, v1alpha1.FinalizerMember); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
 	f, err := r.Facts.Member(ctx, h, m)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	s := rules.Judge(h, f)
-	if m.DeletionTimestamp == nil {
-		if err := r.claim(ctx, h, m, v1alpha1.FinalizerMember); err != nil {
-			return ctrl.Result{}, err
-		}
-	} else if s.Protected == "" {
+	if m.DeletionTimestamp != nil && s.Protected == "" {
 		return r.finalize(ctx, m, s)
 	}
 	count, wake, err := r.Facts.WorkspaceCount(ctx, h, s)

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -31,9 +32,10 @@ var (
 		return before.Status.LastActiveTime.Equal(after.Status.LastActiveTime)
 	})
 
-	// standingMatters: what a membership gives.
+	// standingMatters: what a membership gives. Nothing is given before the finalizer is there.
 	standingMatters = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
 		return specOrTermination(before, after) ||
+			!slices.Equal(before.Finalizers, after.Finalizers) ||
 			before.Status.State != after.Status.State ||
 			before.Status.Role != after.Status.Role ||
 			!before.Status.AcceptedAt.Equal(after.Status.AcceptedAt) ||

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/controllers"
@@ -59,6 +60,39 @@ func candidate(t *testing.T, change func(*controllers.Deps)) (*home, *v1alpha1.O
 		return h.deps.Client.Get(t.Context(), client.ObjectKeyFromObject(mia), &v1alpha1.OrgMember{})
 	})
 	return h, mia
+}
+
+// The roles and the access are worked out before the member's own controller has had its turn. They give nothing: a member
+// without our finalizer could go the next moment and leave what was given behind.
+func TestNoAccessBeforeTheFinalizer(t *testing.T) {
+	h, _ := candidate(t, func(*controllers.Deps) {})
+	jane := h.member("jane", v1alpha1.RoleAdmin)
+	acme, web := h.organization("acme", ""), h.workspace("web")
+	h.create(web)
+	turn := func(of reconcile.Reconciler, o client.Object) error {
+		_, err := of.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
+		return err
+	}
+	organizations := reconcile.AsReconciler(h.deps.Client, &controllers.OrganizationReconciler{Deps: h.deps})
+	members := reconcile.AsReconciler(h.deps.Client, &controllers.OrgMemberReconciler{Deps: h.deps})
+	workspaces := &controllers.WorkspaceReconciler{Deps: h.deps}
+	// The cache may be behind what the turn before wrote; a conflict says so, and another turn mends it.
+	both := func() error { return errors.Join(turn(organizations, acme), turn(workspaces, web)) }
+	h.eventually("a turn", both)
+	h.eventually("another turn", both)
+	if in := h.named(h.user("jane")); in != nil {
+		t.Errorf("jane, whom nothing holds yet, is named by %v", in)
+	}
+	h.eventually("the turn of her own controller", func() error { return turn(members, jane) })
+	h.eventually("jane has role and access", func() error {
+		if err := both(); err != nil {
+			return err
+		}
+		if in := h.named(h.user("jane")); len(in) != 2 {
+			return fmt.Errorf("she is named by %v", in)
+		}
+		return nil
+	})
 }
 
 // Several senders act on the same state of a member, as a paused leader and its successor would: one mail goes out, since

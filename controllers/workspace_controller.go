@@ -112,18 +112,8 @@ func (r *WorkspaceReconciler) finalize(ctx context.Context, w *v1alpha1.Workspac
 	if !controllerutil.ContainsFinalizer(w, v1alpha1.FinalizerWorkspace) {
 		return ctrl.Result{}, nil
 	}
-	live, err := r.liveBindings(ctx, w.Namespace, rules.NamespaceName(w), rbac.WorkspaceBindings)
-	if err != nil {
+	if err := r.endHeld(ctx, w); err != nil {
 		return ctrl.Result{}, err
-	}
-	for i := range live {
-		// Another workspace of ours may hold the namespace that this one only wanted.
-		if live[i].Labels[v1alpha1.LabelWorkspace] != w.Name {
-			continue
-		}
-		if err := r.deleteBinding(ctx, &live[i]); err != nil {
-			return ctrl.Result{}, err
-		}
 	}
 	// Read live: a namespace made a moment ago, which the cache does not show yet, must not be left behind.
 	meta, err := facts.Reader{Reader: r.Live}.Namespace(ctx, rules.NamespaceName(w))
@@ -150,6 +140,18 @@ func (r *WorkspaceReconciler) finalize(ctx context.Context, w *v1alpha1.Workspac
 		Reason:      v1alpha1.ReasonDeleting,
 		Message:     "namespace " + meta.Name + " is being deleted; then the workspace goes",
 	}, rules.Never)
+}
+
+// endHeld deletes the RoleBindings in a workspace's namespace, as they are live.
+func (r *WorkspaceReconciler) endHeld(ctx context.Context, w *v1alpha1.Workspace) error {
+	live, err := r.liveBindings(ctx, w.Namespace, rules.NamespaceName(w), rbac.WorkspaceBindings)
+	for i := range live {
+		// Another workspace of ours may hold the namespace that this one only wanted.
+		if live[i].Labels[v1alpha1.LabelWorkspace] == w.Name {
+			err = cmp.Or(err, r.deleteBinding(ctx, &live[i]))
+		}
+	}
+	return err
 }
 
 // unmark takes what orgkeeper wrote off a namespace that stays.
@@ -214,8 +216,8 @@ func (r *WorkspaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.Workspace{}).
 		Watches(&v1alpha1.Workspace{}, ownRemoval, terminationMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.workspaces, w.allWorkspaces)).
-		Watches(&v1alpha1.OrgMember{}, w.each(w.workspacesOfMember), standingMatters).
-		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.workspacesOfAssignment), assignmentMatters).
+		Watches(&v1alpha1.OrgMember{}, w.eachSoon(w.workspacesOfMember), standingMatters).
+		Watches(&v1alpha1.WorkspaceAssignment{}, w.eachSoon(w.workspacesOfAssignment), assignmentMatters).
 		Watches(bindingKind, w.each(w.workspaceOfBinding)).
 		WatchesMetadata(namespaceKind, w.each(w.workspacesOfNamespace), namespaceMatters).
 		Complete(reconcile.Func(func(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {

@@ -56,6 +56,7 @@ func member(namespace, name string, change ...func(*v1alpha1.OrgMember)) *v1alph
 		Spec:       v1alpha1.OrgMemberSpec{Email: v1alpha1.EmailAddress(name + "@acme.example"), Role: v1alpha1.RoleMember},
 		Status:     v1alpha1.OrgMemberStatus{AcceptedAt: &metav1.Time{Time: now}},
 	}
+	m.Finalizers = []string{v1alpha1.FinalizerMember}
 	for _, c := range change {
 		c(m)
 	}

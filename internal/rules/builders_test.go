@@ -34,6 +34,7 @@ func member(name string, options ...memberOption) *v1alpha1.OrgMember {
 	m := &v1alpha1.OrgMember{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "acme", Name: name, UID: types.UID("uid-" + name), CreationTimestamp: *stamp(now.Add(-24 * time.Hour)),
+			Finalizers: []string{v1alpha1.FinalizerMember},
 		},
 		Spec: v1alpha1.OrgMemberSpec{Email: v1alpha1.EmailAddress(name + "@acme.example"), Role: v1alpha1.RoleMember},
 	}

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -140,6 +141,9 @@ type bearing struct {
 	allowed bool
 	// leaving: the object is being deleted.
 	leaving bool
+	// held: our finalizer is on the object. Without it the member could go in a moment and leave access behind, so none is
+	// given before.
+	held bool
 	// protected: the owner, who keeps role and access whatever happens to the object. Who was never active has nothing
 	// to keep.
 	protected bool
@@ -149,8 +153,8 @@ type bearing struct {
 	duplicate bool
 }
 
-// stays says that the membership goes on, whatever becomes of the object.
-func (b bearing) stays() bool { return !b.leaving || b.protected }
+// stays says that the membership goes on and cannot end unseen.
+func (b bearing) stays() bool { return b.protected || (b.held && !b.leaving) }
 
 // refused says that the member cannot be let in.
 func (b bearing) refused() bool { return b.duplicate || !b.allowed }
@@ -159,6 +163,7 @@ func bearingOf(h Home, f MemberFacts) bearing {
 	m := f.Member
 	_, robot := Robot(m)
 	b := bearing{robot: robot, allowed: !robot || f.RobotAllowed, leaving: m.DeletionTimestamp != nil}
+	b.held = slices.Contains(m.Finalizers, v1alpha1.FinalizerMember)
 	wasActive := !robot && m.Status.AcceptedAt != nil
 	b.protected = wasActive && h.Live() && h.Owner == m.Name
 	b.handsOver = wasActive && b.leaving && h.handsOver(m.Name)
