@@ -149,8 +149,7 @@ func TestComposeHeaders(t *testing.T) {
 		t.Errorf("parts: want text first, then HTML, then nothing")
 	}
 	for _, p := range []*enmime.Part{first, second} {
-		want := map[string]string{"text/plain": "8bit", "text/html": "quoted-printable"}[p.ContentType]
-		if enc := p.Header.Get("Content-Transfer-Encoding"); enc != want || p.Charset != "UTF-8" {
+		if enc := p.Header.Get("Content-Transfer-Encoding"); enc != "8bit" || p.Charset != "UTF-8" {
 			t.Errorf("%s: encoding %q, charset %q", p.ContentType, enc, p.Charset)
 		}
 	}

@@ -79,8 +79,10 @@ func render(e Envelope, language, subject, text, html string) (Message, error) {
 	m.SetGenHeader("Auto-Submitted", "auto-generated")
 	m.SetGenHeader("X-Auto-Response-Suppress", "All")
 	m.SetGenHeader("Content-Language", language)
-	setText(m, text)
-	m.AddAlternativeString(gomail.TypeTextHTML, html)
+	text, encoding := wire(text)
+	m.SetBodyString(gomail.TypeTextPlain, text, gomail.WithPartEncoding(encoding))
+	html, encoding = wire(html)
+	m.AddAlternativeString(gomail.TypeTextHTML, html, gomail.WithPartEncoding(encoding))
 
 	var b bytes.Buffer
 	if _, err := m.WriteTo(&b); err != nil {
@@ -89,16 +91,15 @@ func render(e Envelope, language, subject, text, html string) (Message, error) {
 	return Message{ID: e.MessageID, From: from.Address, To: to.Address, Data: b.Bytes()}, nil
 }
 
-// setText sends plain ASCII as it is, so that the link stays whole also to people and programs that read the raw mail;
-// quoted-printable would break it across lines. Marked 8bit, since go-mail encodes what is marked 7bit.
-func setText(m *gomail.Msg, text string) {
+// wire is a body as it is sent, and how it is encoded. Plain ASCII goes as it is, so that the link stays whole also to
+// people and programs that read the raw mail; quoted-printable would break it across lines. It is marked 8bit, since go-mail
+// encodes what is marked 7bit.
+func wire(body string) (string, gomail.Encoding) {
 	const maxLine = 998 // RFC 5322, 2.1.1
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(body) {
 		if len(line) > maxLine || strings.ContainsFunc(line, func(r rune) bool { return r > unicode.MaxASCII }) {
-			m.SetBodyString(gomail.TypeTextPlain, text)
-			return
+			return body, gomail.EncodingQP
 		}
 	}
-	text = strings.ReplaceAll(text, "\n", "\r\n")
-	m.SetBodyString(gomail.TypeTextPlain, text, gomail.WithPartEncoding(gomail.NoEncoding))
+	return strings.ReplaceAll(body, "\n", "\r\n"), gomail.NoEncoding
 }
