@@ -12,7 +12,8 @@
 //	                     WorkspaceAssignment, RoleBinding,      owner reference, status
 //	                     Namespace
 //	workspaceassignment  WorkspaceAssignment, Organization,     finalizer, owner reference, status         Ready Reconciling Stalled
-//	                     OrgMember, Workspace, RoleBinding
+//	                     OrgMember, Workspace, RoleBinding,
+//	                     home Namespace
 //
 // Only the organization and workspace controllers write RoleBindings, each in its own namespaces, always from the whole
 // set of facts: access ends where nothing gives it any more, and nothing has to remember to take it away.
