@@ -69,7 +69,7 @@ func run(ctx context.Context, o options) error {
 		LeaderElectionID:              "orgkeeper",
 		LeaderElectionNamespace:       o.leaderElectNamespace,
 		LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout:       ptr.To(45 * time.Second), // longer than a mail takes to be recorded
+		GracefulShutdownTimeout:       ptr.To(55 * time.Second), // longer than a mail in hand takes to be sent and recorded
 	})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/internal/facts"
 	"github.com/orgkeeper/orgkeeper/internal/rbac"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
 // applyBindings makes the RoleBindings of these names in a namespace be as wanted. What exists is changed in place and
@@ -64,6 +66,11 @@ func (d Deps) applyBinding(ctx context.Context, want, have *rbacv1.RoleBinding) 
 		}
 		return d.createBinding(ctx, want)
 	}
+	return d.changeBinding(ctx, want, have)
+}
+
+// changeBinding changes a RoleBinding in place.
+func (d Deps) changeBinding(ctx context.Context, want, have *rbacv1.RoleBinding) error {
 	updated := have.DeepCopy()
 	updated.OwnerReferences = want.OwnerReferences
 	if updated.Labels == nil {
@@ -74,7 +81,7 @@ func (d Deps) applyBinding(ctx context.Context, want, have *rbacv1.RoleBinding) 
 		// Some go and others come. Those who come might make it too large to be written; those who go must go all the same.
 		updated.Subjects = stay
 		if err := d.updateBinding(ctx, updated); err != nil {
-			return err
+			return d.deleteForbidden(ctx, have, err)
 		}
 		have = updated.DeepCopy()
 	}
@@ -82,7 +89,20 @@ func (d Deps) applyBinding(ctx context.Context, want, have *rbacv1.RoleBinding) 
 	if equality.Semantic.DeepEqual(have, updated) {
 		return nil
 	}
-	return d.updateBinding(ctx, updated)
+	err := d.updateBinding(ctx, updated)
+	if len(rbac.Both(have.Subjects, want.Subjects)) < len(have.Subjects) {
+		return d.deleteForbidden(ctx, have, err)
+	}
+	return err
+}
+
+// deleteForbidden deletes a RoleBinding out of which somebody had to be taken, when the API server forbids to write it: the
+// role behind it is no longer one that the operator may bind. It goes on telling the fault.
+func (d Deps) deleteForbidden(ctx context.Context, have *rbacv1.RoleBinding, fault error) error {
+	if !apierrors.IsForbidden(fault) || apierrors.HasStatusCause(fault, corev1.NamespaceTerminatingCause) {
+		return fault
+	}
+	return errors.Join(fault, d.deleteBinding(ctx, have))
 }
 
 func (d Deps) updateBinding(ctx context.Context, b *rbacv1.RoleBinding) error {
@@ -119,8 +139,18 @@ func (d Deps) liveBindings(ctx context.Context, home, namespace string, names []
 	}), err
 }
 
-// stillNamed names the namespaces in which a live RoleBinding of the organization names a user, sorted.
+// stillNamed names the namespaces, of the home and its workspaces, in which a live RoleBinding of ours names a user, sorted.
 func (d Deps) stillNamed(ctx context.Context, home, username string) ([]string, error) {
+	workspaces, err := d.Facts.Workspaces(ctx, home)
+	if err != nil {
+		return nil, err
+	}
+	places := map[string][]string{home: rbac.HomeBindings}
+	for i := range workspaces {
+		places[rules.NamespaceName(&workspaces[i])] = rbac.WorkspaceBindings
+	}
+	// One list, where a list for each namespace would be many. Others may write our labels; only our names in our places
+	// count.
 	var bindings rbacv1.RoleBindingList
 	if err := d.Live.List(ctx, &bindings, client.MatchingLabels{
 		v1alpha1.LabelManagedBy:    v1alpha1.ManagedBy,
@@ -130,8 +160,9 @@ func (d Deps) stillNamed(ctx context.Context, home, username string) ([]string, 
 	}
 	var still []string
 	for i := range bindings.Items {
-		if rbac.Names(&bindings.Items[i], username) {
-			still = append(still, bindings.Items[i].Namespace)
+		b := &bindings.Items[i]
+		if slices.Contains(places[b.Namespace], b.Name) && rbac.Names(b, username) {
+			still = append(still, b.Namespace)
 		}
 	}
 	slices.Sort(still)

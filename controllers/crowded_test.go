@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
@@ -34,6 +36,55 @@ func (c cramped) Update(ctx context.Context, o client.Object, options ...client.
 		return errTooLarge
 	}
 	return c.Client.Update(ctx, o, options...)
+}
+
+// forbidden is a client that may not write RoleBindings with subjects any more, as when the platform took `bind` on the role
+// behind them from the operator.
+type forbidden struct {
+	client.Client
+	now *atomic.Bool
+}
+
+func (f forbidden) Create(ctx context.Context, o client.Object, options ...client.CreateOption) error {
+	if _, binding := o.(*rbacv1.RoleBinding); binding && f.now.Load() {
+		return errForbidden
+	}
+	return f.Client.Create(ctx, o, options...)
+}
+
+func (f forbidden) Update(ctx context.Context, o client.Object, options ...client.UpdateOption) error {
+	if _, binding := o.(*rbacv1.RoleBinding); binding && f.now.Load() {
+		return errForbidden
+	}
+	return f.Client.Update(ctx, o, options...)
+}
+
+var errForbidden = apierrors.NewForbidden(rbacv1.Resource("rolebindings"), "orgkeeper:edit", errors.New("bind was taken away"))
+
+// Who is removed loses the access even when the operator may no longer write the binding: then nobody keeps it.
+func TestRemovalWithoutTheRightToBind(t *testing.T) {
+	now := &atomic.Bool{}
+	h := operate(t, with(func(d *controllers.Deps) { d.Client = forbidden{d.Client, now} })).home(t)
+	h.found()
+	web := h.workspace("web")
+	h.create(web)
+	var editors []*v1alpha1.OrgMember
+	for i := range 2 {
+		m := h.member(fmt.Sprintf("editor%d", i), v1alpha1.RoleMember, joined)
+		h.create(m, h.assignment(m.Name, m.Name, v1alpha1.AccessEdit, "web"))
+		h.has(h.user(m.Name), h.in("web"), v1alpha1.AccessEdit)
+		editors = append(editors, m)
+	}
+	now.Store(true)
+	h.delete(editors[0])
+	h.goes(editors[0])
+	h.has(h.user("editor0"), h.in("web"), "")
+	h.becomes(web, "Ready", "False/AccessIncomplete")
+
+	now.Store(false)
+	h.touch(web)
+	h.becomes(web, "Ready", "True/Ready")
+	h.has(h.user("editor1"), h.in("web"), v1alpha1.AccessEdit)
 }
 
 // Whoever fills a workspace with more members than a RoleBinding can name must not keep anybody in it by that.

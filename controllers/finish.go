@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,21 +38,31 @@ func quiet(result ctrl.Result, err error) (ctrl.Result, error) {
 }
 
 func lostRace(err error) bool {
-	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) ||
+	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || (apierrors.IsNotFound(err) && !roleMissing(err)) ||
 		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
-// finishIncomplete is finish after RoleBindings could not be written: it says so, and tries again.
-func (d Deps) finishIncomplete(ctx context.Context, before, obj client.Object, err error) (ctrl.Result, error) {
+// roleMissing says that a RoleBinding names a ClusterRole that does not exist: nobody else's doing, and no race.
+func roleMissing(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == "clusterroles"
+}
+
+// afterFault is how soon to try again what could not be written.
+const afterFault = 30 * time.Second
+
+// finishIncomplete is finish after namespaces or RoleBindings could not be written: it says so, and tries again, at the
+// latest when time changes the access.
+func (d Deps) finishIncomplete(ctx context.Context, before, obj client.Object, err error, wake time.Time) (ctrl.Result, error) {
 	if lostRace(err) {
 		return ctrl.Result{}, err
 	}
-	_, failed := d.finish(ctx, before, obj, rules.Verdict{
+	ctrl.LoggerFrom(ctx).Error(err, "Some access could not be written")
+	return d.finish(ctx, before, obj, rules.Verdict{
 		Reconciling: true,
 		Reason:      v1alpha1.ReasonAccessIncomplete,
-		Message:     "some access could not be given, what had to end has ended: " + err.Error(),
-	}, rules.Never)
-	return ctrl.Result{}, cmp.Or(err, failed)
+		Message:     "not all access is as it should be, and is tried again: " + err.Error(),
+	}, rules.Earliest(wake, d.Clock.Now().Add(afterFault)))
 }
 
 // reconciler fetches the object, hands it over, and keeps lost races quiet. It stands where ctrl wants a Reconciler.
@@ -144,12 +153,17 @@ func (d Deps) condition(obj client.Object, kind string, status metav1.ConditionS
 // cut shortens a text to so many bytes, between characters.
 func cut(s string, bytes int) string { return strings.ToValidUTF8(s[:min(len(s), bytes)], "") }
 
+// lookAgain is how long a farewell waits at most for what wakes it. What it waits for wakes it at once; this is for the
+// rare case that the cause went by while nobody looked.
+const lookAgain = 5 * time.Second
+
 // wakeAt comes back at a moment; the zero time means never.
 func (d Deps) wakeAt(at time.Time) ctrl.Result {
 	if at.IsZero() {
 		return ctrl.Result{}
 	}
-	return ctrl.Result{RequeueAfter: max(at.Sub(d.Clock.Now()), time.Millisecond)}
+	// At the ordinary priority, whatever woke the object this time.
+	return ctrl.Result{RequeueAfter: max(at.Sub(d.Clock.Now()), time.Millisecond), Priority: new(0)}
 }
 
 // claim makes an object ours before anything is done for it: the finalizer, so that nothing it gave is left behind, and

@@ -144,7 +144,7 @@ const gathering = 100 * time.Millisecond
 // others wait a while.
 type overtaking struct {
 	handler.EventHandler
-	when  func(client.Object) bool
+	when  func(before, after client.Object) bool
 	delay time.Duration
 }
 
@@ -154,22 +154,24 @@ func removalsFirst(h handler.EventHandler) handler.EventHandler { return overtak
 
 // alwaysFirst is for handlers that wake nothing but what goes.
 func alwaysFirst(h handler.EventHandler) handler.EventHandler {
-	return overtaking{h, func(client.Object) bool { return true }, 0}
+	return overtaking{h, func(_, _ client.Object) bool { return true }, 0}
 }
 
-// Create is the handler's.
+// Create is the handler's, perhaps first in the queue: a start finds what was to go.
 func (o overtaking) Create(ctx context.Context, e event.CreateEvent, q queue) {
-	o.EventHandler.Create(ctx, e, by(q, 0, o.delay))
+	o.EventHandler.Create(ctx, e, o.into(q, e.Object, e.Object))
 }
 
 // Update is the handler's, perhaps first in the queue.
 func (o overtaking) Update(ctx context.Context, e event.UpdateEvent, q queue) {
-	if o.when(e.ObjectNew) {
-		q = first(q)
-	} else {
-		q = by(q, 0, o.delay)
+	o.EventHandler.Update(ctx, e, o.into(q, e.ObjectOld, e.ObjectNew))
+}
+
+func (o overtaking) into(q queue, before, after client.Object) queue {
+	if o.when(before, after) {
+		return first(q)
 	}
-	o.EventHandler.Update(ctx, e, q)
+	return by(q, 0, o.delay)
 }
 
 // Delete is the handler's, first in the queue.
@@ -180,9 +182,9 @@ func (o overtaking) Delete(ctx context.Context, e event.DeleteEvent, q queue) {
 // ownRemoval wakes an object that takes access away, before all others of its kind.
 var ownRemoval = removalsFirst(&handler.EnqueueRequestForObject{})
 
-func takesAway(o client.Object) bool {
-	m, member := o.(*v1alpha1.OrgMember)
-	return o.GetDeletionTimestamp() != nil || (member && m.Spec.Suspended)
+// takesAway says that a change may end access. An edit of the spec may; few come at once.
+func takesAway(before, after client.Object) bool {
+	return after.GetDeletionTimestamp() != nil || before.GetGeneration() != after.GetGeneration()
 }
 
 // first is a way into the queue that leads to its head.

@@ -50,7 +50,7 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	roll := rules.Take(h, members, facts.RobotHomes(o.Namespace, workspaces))
 	before := o.DeepCopy()
 	if err := r.applyBindings(ctx, o.Namespace, rbac.HomeBindings, rbac.Home(o, roll.Access)); err != nil {
-		return r.finishIncomplete(ctx, before, o, err)
+		return r.finishIncomplete(ctx, before, o, err, roll.Wake)
 	}
 	o.Status.Owner = h.Owner
 	o.Status.Admins = roll.Admins[:min(len(roll.Admins), maxAdmins)]
@@ -90,7 +90,7 @@ func (r *OrganizationReconciler) finalize(ctx context.Context, h rules.Home, o *
 			before := o.DeepCopy()
 			v := rules.JudgeOrganization(h, o, nil, false)
 			v.Message = "access in " + left + " ends; then the organization goes"
-			return r.finish(ctx, before, o, v, rules.Never)
+			return r.finish(ctx, before, o, v, h.Now.Add(lookAgain))
 		}
 	}
 	return ctrl.Result{}, r.release(ctx, o, v1alpha1.FinalizerOrganization)

@@ -88,7 +88,7 @@ func (r *OrgMemberReconciler) finalize(ctx context.Context, m *v1alpha1.OrgMembe
 			before := m.DeepCopy()
 			m.Status.State, m.Status.Role, m.Status.Username = s.State, s.Role, s.Username
 			s.Verdict.Message = "access in " + strings.Join(still, ", ") + " ends; then the member goes"
-			return r.finish(ctx, before, m, s.Verdict, rules.Never)
+			return r.finish(ctx, before, m, s.Verdict, r.Clock.Now().Add(lookAgain))
 		}
 	}
 	return ctrl.Result{}, r.release(ctx, m, v1alpha1.FinalizerMember)
@@ -102,7 +102,8 @@ func (r *OrgMemberReconciler) hasHeir(ctx context.Context, m *v1alpha1.OrgMember
 	}
 	for i := range others {
 		o := &others[i]
-		if o.UID != m.UID && o.DeletionTimestamp == nil && o.Status.State == v1alpha1.StateActive {
+		stays := o.DeletionTimestamp == nil || meta.IsStatusConditionTrue(o.Status.Conditions, v1alpha1.ConditionOwnerProtected)
+		if o.UID != m.UID && stays && o.Status.State == v1alpha1.StateActive {
 			return true, nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,7 +30,12 @@ var (
 
 	// ignoreActivity: everything but the note of a member's last activity, which changes often and alone.
 	ignoreActivity = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
-		return before.Status.LastActiveTime.Equal(after.Status.LastActiveTime)
+		if before.Status.LastActiveTime.Equal(after.Status.LastActiveTime) {
+			return true
+		}
+		active := before.DeepCopy()
+		active.Status.LastActiveTime, active.ResourceVersion = after.Status.LastActiveTime, after.ResourceVersion
+		return !equality.Semantic.DeepEqual(active, after)
 	})
 
 	// standingMatters: what a membership gives. Nothing is given before the finalizer is there.

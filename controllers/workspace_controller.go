@@ -48,8 +48,9 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		return ctrl.Result{}, err
 	}
 	step, verdict := rules.JudgeNamespace(h, w, factsOf(meta))
-	if err := r.applyNamespace(ctx, w, meta, step); err != nil {
-		return ctrl.Result{}, err
+	marked := r.applyNamespace(ctx, w, meta, step)
+	if marked != nil && step != rules.NamespaceRepair {
+		return ctrl.Result{}, marked
 	}
 	access, err := r.Facts.Access(ctx, h, w)
 	if err != nil {
@@ -63,8 +64,8 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		w.Status.Namespace = ""
 		err = r.endAccess(ctx, w.Namespace, w.Name)
 	}
-	if err != nil {
-		return r.finishIncomplete(ctx, before, w, err)
+	if err = cmp.Or(err, marked); err != nil {
+		return r.finishIncomplete(ctx, before, w, err, access.Wake)
 	}
 	return r.finish(ctx, before, w, verdict, access.Wake)
 }
@@ -75,7 +76,7 @@ func (r *WorkspaceReconciler) applyNamespace(ctx context.Context, w *v1alpha1.Wo
 	case rules.NamespaceCreate:
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 			Name:        rules.NamespaceName(w),
-			Labels:      rules.NamespaceLabels(w),
+			Labels:      merged(rules.NamespaceLabels(w), map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}),
 			Annotations: map[string]string{v1alpha1.AnnotationWorkspaceUID: string(w.UID)},
 		}}
 		return wrap(r.Client.Create(ctx, namespace), "create namespace %s", namespace.Name)
@@ -112,12 +113,12 @@ func (r *WorkspaceReconciler) finalize(ctx context.Context, w *v1alpha1.Workspac
 	if !controllerutil.ContainsFinalizer(w, v1alpha1.FinalizerWorkspace) {
 		return ctrl.Result{}, nil
 	}
-	if err := r.endHeld(ctx, w); err != nil {
-		return ctrl.Result{}, err
-	}
 	// Read live: a namespace made a moment ago, which the cache does not show yet, must not be left behind.
 	meta, err := facts.Reader{Reader: r.Live}.Namespace(ctx, rules.NamespaceName(w))
 	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if err := r.endHeld(ctx, w, meta); err != nil {
 		return ctrl.Result{}, err
 	}
 	switch rules.JudgeFarewell(w, factsOf(meta)) {
@@ -142,12 +143,14 @@ func (r *WorkspaceReconciler) finalize(ctx context.Context, w *v1alpha1.Workspac
 	}, rules.Never)
 }
 
-// endHeld deletes the RoleBindings in a workspace's namespace, as they are live.
-func (r *WorkspaceReconciler) endHeld(ctx context.Context, w *v1alpha1.Workspace) error {
-	live, err := r.liveBindings(ctx, w.Namespace, rules.NamespaceName(w), rbac.WorkspaceBindings)
+// endHeld deletes the RoleBindings in the namespace of a workspace, as they are live: those of our names in a namespace that
+// it holds; those with its labels in one that it only wanted, or that was taken from it.
+func (r *WorkspaceReconciler) endHeld(ctx context.Context, w *v1alpha1.Workspace, meta *metav1.PartialObjectMetadata) error {
+	held := rules.Holds(w, factsOf(meta))
+	live, err := facts.BindingsFrom(ctx, r.Live, rules.NamespaceName(w), rbac.WorkspaceBindings)
 	for i := range live {
-		// Another workspace of ours may hold the namespace that this one only wanted.
-		if live[i].Labels[v1alpha1.LabelWorkspace] == w.Name {
+		labels := live[i].Labels
+		if held || (labels[v1alpha1.LabelOrganization] == w.Namespace && labels[v1alpha1.LabelWorkspace] == w.Name) {
 			err = cmp.Or(err, r.deleteBinding(ctx, &live[i]))
 		}
 	}
@@ -157,8 +160,10 @@ func (r *WorkspaceReconciler) endHeld(ctx context.Context, w *v1alpha1.Workspace
 // unmark takes what orgkeeper wrote off a namespace that stays.
 func (r *WorkspaceReconciler) unmark(ctx context.Context, meta *metav1.PartialObjectMetadata) error {
 	before := meta.DeepCopy()
-	for _, label := range []string{v1alpha1.LabelManagedBy, v1alpha1.LabelOrganization, v1alpha1.LabelWorkspace} {
-		delete(meta.Labels, label)
+	delete(meta.Labels, v1alpha1.LabelOrganization)
+	delete(meta.Labels, v1alpha1.LabelWorkspace)
+	if meta.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy {
+		delete(meta.Labels, v1alpha1.LabelManagedBy)
 	}
 	delete(meta.Annotations, v1alpha1.AnnotationWorkspaceUID)
 	delete(meta.Annotations, v1alpha1.AnnotationAdopted)

@@ -93,7 +93,7 @@ func (r *WorkspaceAssignmentReconciler) finalize(ctx context.Context, h rules.Ho
 		if rules.Exceeds(rbac.Held(live, f.Member.Username), access.Of(f.Member.Username)) {
 			before := a.DeepCopy()
 			v := rules.JudgeAssignment(h, f).Verdict
-			return r.finish(ctx, before, a, v, rules.Never)
+			return r.finish(ctx, before, a, v, h.Now.Add(lookAgain))
 		}
 	}
 	return ctrl.Result{}, r.release(ctx, a, v1alpha1.FinalizerAssignment)

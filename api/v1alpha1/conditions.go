@@ -23,7 +23,8 @@ const (
 // Conditions of an OrgMember.
 const (
 	// ConditionInvitationSent says whether the mail of the present invitation was handed over to the mail server.
-	// It is absent where no mail is due: for robots and members activated without asking.
+	// It is absent where no mail is due: for robots, members activated without asking, and after an answer that came before
+	// the mail was known to be sent.
 	ConditionInvitationSent = "InvitationSent"
 	// ConditionAccepted says what the person did with the invitation: True after accepting, False after declining or
 	// expiry, Unknown while undecided.
@@ -118,10 +119,10 @@ const (
 	ReasonNamespaceConflict = "NamespaceConflict"
 	// ReasonNamespaceInvalid: the namespace's name is too long, the organization's home, or starts with kube-.
 	ReasonNamespaceInvalid = "NamespaceInvalid"
-	// ReasonNamespaceNotFound: the namespace does not exist, and its name does not start with <home>--, so that only a
-	// platform admin may create it.
+	// ReasonNamespaceNotFound: the namespace does not exist, and is not called <home>-- and a name without --, so that only
+	// a platform admin may create it.
 	ReasonNamespaceNotFound = "NamespaceNotFound"
-	// ReasonNamespaceTerminating: the namespace is being deleted by somebody else; it is made anew once gone.
+	// ReasonNamespaceTerminating: the namespace is being deleted by somebody else; it is looked at again once gone.
 	ReasonNamespaceTerminating = "NamespaceTerminating"
 	// ReasonNamespaceAdopted: the namespace existed already and consented.
 	ReasonNamespaceAdopted = "NamespaceAdopted"
@@ -133,7 +134,7 @@ const (
 	ReasonGranted = "Granted"
 	// ReasonMemberNotFound: the OrgMember named by spec.member does not exist (yet).
 	ReasonMemberNotFound = "MemberNotFound"
-	// ReasonMemberNotActive: the member is suspended, expired, declined, a duplicate or leaving.
+	// ReasonMemberNotActive: the member is suspended, expired, declined, a duplicate, a robot of elsewhere, or leaving.
 	ReasonMemberNotActive = "MemberNotActive"
 	// ReasonWorkspaceNotFound: a Workspace named by spec.workspaces does not exist (yet).
 	ReasonWorkspaceNotFound = "WorkspaceNotFound"

@@ -7,7 +7,8 @@ const (
 	LabelOrganization = "orgkeeper.dev/organization"
 	// LabelWorkspace is on each workspace namespace and on the RoleBindings in it. Its value is the Workspace's name.
 	LabelWorkspace = "orgkeeper.dev/workspace"
-	// LabelManagedBy is the recommended label of Kubernetes for the tool that keeps an object; ours says ManagedBy.
+	// LabelManagedBy is the recommended label of Kubernetes for the tool that keeps an object. RoleBindings and the namespaces
+	// that orgkeeper created say ManagedBy.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
 	// ManagedBy is the value of LabelManagedBy.
 	ManagedBy = "orgkeeper"

@@ -11,8 +11,8 @@ type Administration string
 const (
 	// AdministrationShared lets admins do everything but transfer the ownership and change the administration itself.
 	AdministrationShared Administration = "Shared"
-	// AdministrationOwnerOnly keeps to the owner alone: adding and removing admins and billing admins, editing billing,
-	// cancelling the subscription and deleting the organization.
+	// AdministrationOwnerOnly keeps to the owner alone: deleting the organization, and, where the admission policies are
+	// installed, adding and removing admins and billing admins, editing billing and cancelling the subscription.
 	AdministrationOwnerOnly Administration = "OwnerOnly"
 )
 
@@ -186,7 +186,7 @@ type MemberCounts struct {
 	// total counts every OrgMember.
 	// +required
 	Total int32 `json:"total"`
-	// pending counts those who were invited and have not answered.
+	// pending counts those who have not joined yet: to be asked, asked, or refused as duplicates.
 	// +required
 	Pending int32 `json:"pending"`
 	// active counts those who joined, robots included.

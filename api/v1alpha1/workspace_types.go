@@ -30,7 +30,7 @@ type WorkspaceSpec struct {
 	Description string `json:"description,omitempty"`
 
 	// namespace is the name of the workspace's namespace. Default: <home namespace>--<name>. It never changes. A namespace
-	// is created only if its name starts with <home namespace>--. One that exists already, or has another name, is used
+	// is created only if it is called <home namespace>-- and a name without --. One that exists, or has another name, is used
 	// only if its annotation orgkeeper.dev/adoptable-by is <home namespace>/<name>.
 	// +optional
 	// +kubebuilder:validation:MinLength=1

@@ -83,6 +83,7 @@ func Workspace(w *v1alpha1.Workspace, roles Roles, access rules.WorkspaceAccess)
 		if users := access.Users(level.access); len(users) > 0 {
 			b := binding(rules.NamespaceName(w), level.name, level.role, users)
 			b.Labels = rules.NamespaceLabels(w)
+			b.Labels[v1alpha1.LabelManagedBy] = v1alpha1.ManagedBy
 			bindings = append(bindings, b)
 		}
 	}
@@ -129,12 +130,6 @@ func Held(bindings []rbacv1.RoleBinding, username string) v1alpha1.Access {
 		}
 	}
 	return held
-}
-
-// AccessOf is the access that a workspace binding of this name gives; false for other names.
-func AccessOf(binding string) (v1alpha1.Access, bool) {
-	access, ok := accessOf[binding]
-	return access, ok
 }
 
 var accessOf = map[string]v1alpha1.Access{

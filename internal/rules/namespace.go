@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 )
@@ -50,10 +49,9 @@ const (
 // Holds says whether the workspace holds its namespace after the step is taken.
 func (s NamespaceStep) Holds() bool { return s != NamespaceWait }
 
-// NamespaceLabels are the labels of a workspace's namespace and of the RoleBindings in it.
+// NamespaceLabels are the labels that a workspace's namespace, and the RoleBindings in it, always have.
 func NamespaceLabels(w *v1alpha1.Workspace) map[string]string {
 	return map[string]string{
-		v1alpha1.LabelManagedBy:    v1alpha1.ManagedBy,
 		v1alpha1.LabelOrganization: w.Namespace,
 		v1alpha1.LabelWorkspace:    w.Name,
 	}
@@ -62,7 +60,7 @@ func NamespaceLabels(w *v1alpha1.Workspace) map[string]string {
 // JudgeNamespace says what to do about the namespace of a workspace that stays.
 func JudgeNamespace(h Home, w *v1alpha1.Workspace, f NamespaceFacts) (NamespaceStep, Verdict) {
 	name := NamespaceName(w)
-	if f.Exists && f.Annotations[v1alpha1.AnnotationWorkspaceUID] == string(w.UID) {
+	if Holds(w, f) {
 		return judgeHeld(h, w, f)
 	}
 	if !h.Live() {
@@ -74,13 +72,13 @@ func JudgeNamespace(h Home, w *v1alpha1.Workspace, f NamespaceFacts) (NamespaceS
 	switch {
 	case !f.Exists && !ownName(w, name):
 		return NamespaceWait, waiting(v1alpha1.ReasonNamespaceNotFound,
-			fmt.Sprintf("namespace %s does not exist, and only names that start with %s-- are made; a platform admin may create it with the annotation %s=%s/%s",
+			fmt.Sprintf("namespace %s does not exist, and only %s-- and a name without -- is made; a platform admin may create it with the annotation %s=%s/%s",
 				name, w.Namespace, v1alpha1.AnnotationAdoptableBy, w.Namespace, w.Name))
 	case !f.Exists:
 		return NamespaceCreate, holdsVerdict(name, f)
 	case f.Terminating:
 		return NamespaceWait, waiting(v1alpha1.ReasonNamespaceTerminating,
-			fmt.Sprintf("an older namespace %s is being deleted; it is made anew once gone", name))
+			fmt.Sprintf("an older namespace %s is being deleted; it is looked at again once gone", name))
 	case f.Annotations[v1alpha1.AnnotationAdoptableBy] == w.Namespace+"/"+w.Name:
 		return NamespaceAdopt, ready(v1alpha1.ReasonNamespaceAdopted, "namespace "+name+" existed and consented; it is in use")
 	}
@@ -89,12 +87,17 @@ func JudgeNamespace(h Home, w *v1alpha1.Workspace, f NamespaceFacts) (NamespaceS
 			name, v1alpha1.AnnotationAdoptableBy, w.Namespace, w.Name))
 }
 
+// Holds says whether a namespace is a workspace's.
+func Holds(w *v1alpha1.Workspace, f NamespaceFacts) bool {
+	return f.Exists && f.Annotations[v1alpha1.AnnotationWorkspaceUID] == string(w.UID)
+}
+
 // judgeHeld is JudgeNamespace for a namespace that is the workspace's already.
 func judgeHeld(h Home, w *v1alpha1.Workspace, f NamespaceFacts) (NamespaceStep, Verdict) {
 	name := NamespaceName(w)
 	if f.Terminating {
 		return NamespaceWait, reconciling(v1alpha1.ReasonNamespaceTerminating,
-			fmt.Sprintf("namespace %s is being deleted; it is made anew once gone", name))
+			fmt.Sprintf("namespace %s is being deleted; it is looked at again once gone", name))
 	}
 	step, verdict := NamespaceKeep, holdsVerdict(name, f)
 	if !hasLabels(f.Labels, NamespaceLabels(w)) {
@@ -164,7 +167,7 @@ const (
 // JudgeFarewell says what becomes of the namespace of a workspace that goes.
 func JudgeFarewell(w *v1alpha1.Workspace, f NamespaceFacts) Farewell {
 	switch {
-	case !f.Exists || types.UID(f.Annotations[v1alpha1.AnnotationWorkspaceUID]) != w.UID:
+	case !Holds(w, f):
 		return FarewellNone
 	case Adopted(f) || w.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain:
 		if f.Terminating {

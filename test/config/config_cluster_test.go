@@ -224,8 +224,10 @@ func testOperator(t *testing.T, c *cluster.Cluster, admin kubernetes.Interface) 
 		verb, group, resource, subresource string
 		want                               bool
 	}{
-		{"update", ours, "orgmembers", "", true},
+		{"patch", ours, "orgmembers", "", true},
+		{"update", ours, "orgmembers", "", false},
 		{"patch", ours, "orgmembers", "status", true},
+		{"update", ours, "orgmembers", "status", false},
 		{"update", ours, "orgmembers", "finalizers", true},
 		{"create", ours, "orgmembers", "", false},
 		{"delete", ours, "orgmembers", "", true}, // never used: the API server asks for it where owner references are set

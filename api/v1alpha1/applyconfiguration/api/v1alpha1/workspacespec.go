@@ -19,7 +19,7 @@ type WorkspaceSpecApplyConfiguration struct {
 	// description says in a few sentences what the workspace is for. At most 1024 characters.
 	Description *string `json:"description,omitempty"`
 	// namespace is the name of the workspace's namespace. Default: <home namespace>--<name>. It never changes. A namespace
-	// is created only if its name starts with <home namespace>--. One that exists already, or has another name, is used
+	// is created only if it is called <home namespace>-- and a name without --. One that exists, or has another name, is used
 	// only if its annotation orgkeeper.dev/adoptable-by is <home namespace>/<name>.
 	Namespace *string `json:"namespace,omitempty"`
 	// deletionPolicy says what becomes of the namespace when the Workspace is deleted: Delete (with all that is in it) or
