@@ -139,8 +139,9 @@ func (d Deps) liveBindings(ctx context.Context, home, namespace string, names []
 	}), err
 }
 
-// stillNamed names the namespaces, of the home and its workspaces, in which a live RoleBinding of ours names a user, sorted.
-func (d Deps) stillNamed(ctx context.Context, home, username string) ([]string, error) {
+// liveEverywhere is liveBindings for a home and the namespaces of all its workspaces: one list, where a list for each would
+// be many. Others may write our labels; only our names in our places count.
+func (d Deps) liveEverywhere(ctx context.Context, home string) ([]rbacv1.RoleBinding, error) {
 	workspaces, err := d.Facts.Workspaces(ctx, home)
 	if err != nil {
 		return nil, err
@@ -149,8 +150,6 @@ func (d Deps) stillNamed(ctx context.Context, home, username string) ([]string, 
 	for i := range workspaces {
 		places[rules.NamespaceName(&workspaces[i])] = rbac.WorkspaceBindings
 	}
-	// One list, where a list for each namespace would be many. Others may write our labels; only our names in our places
-	// count.
 	var bindings rbacv1.RoleBindingList
 	if err := d.Live.List(ctx, &bindings, client.MatchingLabels{
 		v1alpha1.LabelManagedBy:    v1alpha1.ManagedBy,
@@ -158,15 +157,19 @@ func (d Deps) stillNamed(ctx context.Context, home, username string) ([]string, 
 	}); err != nil {
 		return nil, fmt.Errorf("list rolebindings of organization %s: %w", home, err)
 	}
-	var still []string
-	for i := range bindings.Items {
-		b := &bindings.Items[i]
-		if slices.Contains(places[b.Namespace], b.Name) && rbac.Names(b, username) {
-			still = append(still, b.Namespace)
-		}
+	return slices.DeleteFunc(bindings.Items, func(b rbacv1.RoleBinding) bool {
+		return !slices.Contains(places[b.Namespace], b.Name)
+	}), nil
+}
+
+// namespacesOf are the namespaces that RoleBindings are in, sorted.
+func namespacesOf(bindings []rbacv1.RoleBinding) []string {
+	var namespaces []string
+	for i := range bindings {
+		namespaces = append(namespaces, bindings[i].Namespace)
 	}
-	slices.Sort(still)
-	return slices.Compact(still), nil
+	slices.Sort(namespaces)
+	return slices.Compact(namespaces)
 }
 
 func wrap(err error, format string, args ...any) error {

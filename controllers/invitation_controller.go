@@ -54,8 +54,11 @@ func (r *InvitationReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMem
 	}
 	record, at := rules.NextInvitation(h, f)
 	before := m.DeepCopy()
+	if record == nil && at.IsZero() {
+		return ctrl.Result{}, r.settle(ctx, before, m)
+	}
 	if record == nil {
-		return r.wakeAt(at), r.settle(ctx, before, m)
+		return r.wakeAt(at), nil
 	}
 	if m.Status.Invitation == nil || m.Status.Invitation.Serial != record.Serial {
 		m.Status.DeclinedAt = nil
@@ -72,9 +75,11 @@ func (r *InvitationReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMem
 	return r.recordOutcome(ctx, m, outcomeOf(err))
 }
 
-// settle takes back what was said of a mail that is no longer due: the person has answered, or joined without one.
+// settle takes back what was said of a mail that is no longer due: the person has answered, joined without one, or is not
+// to be asked now. That a mail was refused stays said until the person answers.
 func (r *InvitationReconciler) settle(ctx context.Context, before, m *v1alpha1.OrgMember) error {
-	if !rules.Answered(m) || !meta.IsStatusConditionFalse(m.Status.Conditions, v1alpha1.ConditionInvitationSent) {
+	refused := m.Status.Invitation != nil && m.Status.Invitation.RejectedAt != nil
+	if (refused && !rules.Answered(m)) || !meta.IsStatusConditionFalse(m.Status.Conditions, v1alpha1.ConditionInvitationSent) {
 		return nil
 	}
 	meta.RemoveStatusCondition(&m.Status.Conditions, v1alpha1.ConditionInvitationSent)

@@ -82,38 +82,18 @@ func (r *OrganizationReconciler) finalize(ctx context.Context, h rules.Home, o *
 		if err := r.applyBindings(ctx, o.Namespace, rbac.HomeBindings, nil); err != nil {
 			return ctrl.Result{}, err
 		}
-		left, err := r.accessLeft(ctx, o.Namespace)
+		left, err := r.liveEverywhere(ctx, o.Namespace)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		if left != "" {
+		if len(left) > 0 {
 			before := o.DeepCopy()
 			v := rules.JudgeOrganization(h, o, nil, false)
-			v.Message = "access in " + left + " ends; then the organization goes"
+			v.Message = "access in " + left[0].Namespace + " ends; then the organization goes"
 			return r.finish(ctx, before, o, v, h.Now.Add(lookAgain))
 		}
 	}
 	return ctrl.Result{}, r.release(ctx, o, v1alpha1.FinalizerOrganization)
-}
-
-// accessLeft names the first namespace, of the home and its workspaces, where a live RoleBinding of ours is left.
-func (r *OrganizationReconciler) accessLeft(ctx context.Context, home string) (string, error) {
-	bindings, err := r.liveBindings(ctx, home, home, rbac.HomeBindings)
-	if err != nil || len(bindings) > 0 {
-		return home, err
-	}
-	workspaces, err := r.Facts.Workspaces(ctx, home)
-	if err != nil {
-		return "", err
-	}
-	for i := range workspaces {
-		namespace := rules.NamespaceName(&workspaces[i])
-		bindings, err := r.liveBindings(ctx, home, namespace, rbac.WorkspaceBindings)
-		if err != nil || len(bindings) > 0 {
-			return namespace, err
-		}
-	}
-	return "", nil
 }
 
 // SetupWithManager registers the controller and what wakes it.

@@ -2,8 +2,10 @@ package controllers
 
 import (
 	"context"
+	"slices"
 	"strings"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/internal/facts"
+	"github.com/orgkeeper/orgkeeper/internal/rbac"
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
@@ -80,14 +83,15 @@ func (r *OrgMemberReconciler) finalize(ctx context.Context, m *v1alpha1.OrgMembe
 		return ctrl.Result{}, err
 	}
 	if !heir {
-		still, err := r.stillNamed(ctx, m.Namespace, s.Username)
+		live, err := r.liveEverywhere(ctx, m.Namespace)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		if len(still) > 0 {
+		naming := slices.DeleteFunc(live, func(b rbacv1.RoleBinding) bool { return !rbac.Names(&b, s.Username) })
+		if len(naming) > 0 {
 			before := m.DeepCopy()
 			m.Status.State, m.Status.Role, m.Status.Username = s.State, s.Role, s.Username
-			s.Verdict.Message = "access in " + strings.Join(still, ", ") + " ends; then the member goes"
+			s.Verdict.Message = "access in " + strings.Join(namespacesOf(naming), ", ") + " ends; then the member goes"
 			return r.finish(ctx, before, m, s.Verdict, r.Clock.Now().Add(lookAgain))
 		}
 	}

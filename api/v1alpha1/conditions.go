@@ -23,8 +23,8 @@ const (
 // Conditions of an OrgMember.
 const (
 	// ConditionInvitationSent says whether the mail of the present invitation was handed over to the mail server.
-	// It is absent where no mail is due: for robots, members activated without asking, and after an answer that came before
-	// the mail was known to be sent.
+	// It is absent where no mail is due: for robots, members activated without asking or suspended before it was sent, and
+	// after an answer that came before the mail was known to be sent.
 	ConditionInvitationSent = "InvitationSent"
 	// ConditionAccepted says what the person did with the invitation: True after accepting, False after declining or
 	// expiry, Unknown while undecided.

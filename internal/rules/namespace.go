@@ -110,7 +110,7 @@ func judgeHeld(h Home, w *v1alpha1.Workspace, f NamespaceFacts) (NamespaceStep, 
 }
 
 func holdsVerdict(name string, f NamespaceFacts) Verdict {
-	if Adopted(f) {
+	if adopted(f) {
 		return ready(v1alpha1.ReasonNamespaceAdopted, "namespace "+name+" existed and consented; it is in use")
 	}
 	return ready(v1alpha1.ReasonReady, "namespace "+name+" is in use")
@@ -146,8 +146,8 @@ func hasLabels(have, want map[string]string) bool {
 	return true
 }
 
-// Adopted says whether orgkeeper did not create the namespace.
-func Adopted(f NamespaceFacts) bool { return f.Annotations[v1alpha1.AnnotationAdopted] == "true" }
+// adopted says whether orgkeeper did not create the namespace.
+func adopted(f NamespaceFacts) bool { return f.Annotations[v1alpha1.AnnotationAdopted] == "true" }
 
 // Farewell is what becomes of a namespace when its workspace goes.
 type Farewell int
@@ -169,7 +169,7 @@ func JudgeFarewell(w *v1alpha1.Workspace, f NamespaceFacts) Farewell {
 	switch {
 	case !Holds(w, f):
 		return FarewellNone
-	case Adopted(f) || w.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain:
+	case adopted(f) || w.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain:
 		if f.Terminating {
 			return FarewellNone
 		}
