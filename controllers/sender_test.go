@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -240,4 +241,29 @@ func TestOutcomeOfAnotherInvitation(t *testing.T) {
 	if mia.Status.Invitation != nil {
 		t.Errorf("the new member has the outcome of the old one's invitation: %+v", mia.Status.Invitation)
 	}
+}
+
+// A mail that waits is not due while the member is suspended: nothing says that it is about to be sent. It goes out after.
+func TestSuspendedWhileTheMailWaits(t *testing.T) {
+	h := operate(t).home(t)
+	h.found()
+	h.mail.say(refusedForNow)
+	mia := h.member("mia", v1alpha1.RoleMember)
+	h.create(mia)
+	h.becomes(mia, "InvitationSent", "False/InvitationDeferred")
+
+	suspend := func(yes bool) {
+		before := mia.DeepCopy()
+		mia.Spec.Suspended = yes
+		if err := admin.Patch(t.Context(), mia, client.MergeFrom(before)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	suspend(true)
+	h.becomes(mia, "InvitationSent", "")
+	h.mail.say(nil)
+	suspend(false)
+	h.later(time.Hour)
+	h.becomes(mia, "InvitationSent", "True/InvitationSent")
+	h.mailed("mia", 1)
 }
