@@ -40,6 +40,9 @@ func (c *cluster) runOperator(ctx context.Context, r runOptions) error {
 	if err := c.startOperator(ctx, r.operator); err != nil {
 		return err
 	}
+	if err := c.awaitAdmission(ctx); err != nil {
+		return err
+	}
 	if r.samples != "" {
 		if err := c.applySamples(ctx, r.samples); err != nil {
 			return err
@@ -83,6 +86,25 @@ func (c *cluster) startOperator(ctx context.Context, binary string) error {
 	}
 	return eventually(ctx, operatorTimeout, "the operator ("+c.path("log", "orgkeeper.log")+")", func(ctx context.Context) error {
 		return c.api.get(ctx, localURL("http", c.ports.Metrics)+"/readyz", nil)
+	}, c.alive)
+}
+
+// probe is an object of the kind that a MutatingAdmissionPolicy of the installation is about. It is never stored.
+const probe = `{apiVersion: orgkeeper.dev/v1alpha1, kind: OrgMember, metadata: {name: probe, namespace: default}, spec: {email: probe@acme.example}}`
+
+// awaitAdmission waits until the API server can evaluate the installation's admission policies. It reads the schema of new
+// kinds every five seconds, and before that answers 503 to whatever a MutatingAdmissionPolicy matches.
+func (c *cluster) awaitAdmission(ctx context.Context) error {
+	file := c.path("run", "probe.yaml")
+	if err := writeFile(file, []byte(probe)); err != nil {
+		return err
+	}
+	return eventually(ctx, operatorTimeout, "the admission policies", func(ctx context.Context) error {
+		err := c.kubectl(ctx, "create", "--dry-run=server", "-f", file)
+		if err != nil && strings.Contains(err.Error(), "(ServiceUnavailable)") {
+			return err
+		}
+		return nil // any other answer is the policies', or there is no such kind
 	}, c.alive)
 }
 
