@@ -29,11 +29,9 @@ func TestRolesGiveExactlyTheTable(t *testing.T) {
 				}
 				has = append(has, permissions(t, roles[name])...)
 			}
-			for _, right := range config.Rights {
-				for _, permission := range right.Takes {
-					if config.May(holder, permission) && !slices.Contains(has, permission) {
-						t.Errorf("%q takes %q, which %v do not give", right.Name, permission, config.ClusterRoles[holder])
-					}
+			for _, permission := range config.Permissions() {
+				if config.May(holder, permission) && !slices.Contains(has, permission) {
+					t.Errorf("%v do not give %q, which a right of the table takes", config.ClusterRoles[holder], permission)
 				}
 			}
 			for _, permission := range has {
@@ -48,9 +46,12 @@ func TestRolesGiveExactlyTheTable(t *testing.T) {
 // TestEveryRowTellsHoldersApart guards the table itself: whoever lacks a right lacks a permission that it takes.
 func TestEveryRowTellsHoldersApart(t *testing.T) {
 	for _, right := range config.Rights {
+		if right.Takes == nil {
+			continue
+		}
 		for _, holder := range config.Holders {
 			all := !slices.ContainsFunc(right.Takes, func(p config.Permission) bool { return !config.May(holder, p) })
-			if has := slices.Contains(right.Has, holder); all != has {
+			if has := right.Has(holder, false); all != has {
 				t.Errorf("%s: %q: the row says %v, the permissions say %v", holder, right.Name, has, all)
 			}
 		}

@@ -45,48 +45,56 @@ func (p Permission) String() string {
 	return p.Verb + " " + p.Resource + "/" + p.Subresource
 }
 
-// Right is a row of the table: what a person wants to do, the permissions it takes, and who has it. Whoever is not
-// named does not have it.
+// Right is a row of the table: what a person wants to do, the permissions it takes, and who has it.
 type Right struct {
+	// Name and Rule are the row's first two cells, the rule as people read it.
+	Name, Rule string
+	// Takes are the permissions. None where the row follows from others, or is about other namespaces.
+	Takes []Permission
+	// Cells are the row's others in the order Owner, Admin, BillingAdmin, UserAdmin, Member: + has it, - has it not,
+	// o has it unless the administration is OwnerOnly, m for plain members only, p not even they but the platform.
+	Cells string
+}
+
+// Rights is the table "Who may do what in an organization", row by row.
+var Rights = []Right{
+	{"see the organization, its billing included", "organizations: get, list, watch",
+		on("organizations", "get", "list", "watch"), "++++-"},
+	{"edit name, profile, invitation and member settings", "organizations: update, patch; organizations/profile: update",
+		editing("profile"), "++---"},
+	{"edit billing (contact, company, address, VAT)", "organizations: update, patch; organizations/billing: update",
+		editing("billing"), "+o+--"},
+	{"change plan or seats", "organizations: update, patch; organizations/subscription: update",
+		editing("subscription"), "+++--"},
+	{"cancel or resume the subscription", "organizations: update, patch; organizations/subscription: cancel",
+		append(on("organizations", "update", "patch"), on("organizations/subscription", "cancel")...), "+o---"},
+	{"delete the organization", "organizations: delete", on("organizations", "delete"), "+o---"},
+	{"transfer ownership (to a usable admin)", "organizations: update, patch; organizations/owner: update", editing("owner"), "+----"},
+	{"change `administration`", "organizations: update, patch; organizations/administration: update", editing("administration"), "+----"},
+	{"see members", "orgmembers: get, list, watch", on("orgmembers", "get", "list", "watch"), "++++-"},
+	{"add, edit, remove a Member", "orgmembers: create, update, patch, delete; orgmembers/member: grant, revoke",
+		append(on("orgmembers", "create", "update", "patch", "delete"), giving("member")...), "++-+-"},
+	{"make or unmake a UserAdmin", "orgmembers/useradmin: grant, revoke", giving("useradmin"), "++---"},
+	{"make or unmake a BillingAdmin", "orgmembers/billingadmin: grant, revoke", giving("billingadmin"), "+o---"},
+	{"make or unmake an Admin", "orgmembers/admin: grant, revoke", giving("admin"), "+o---"},
+	{"resend or withdraw an invitation", "as adding and removing that member", nil, "++-m-"},
+	{"activate somebody without asking (`invitation.mode: None`)", "orgmembers/acceptance: update",
+		on("orgmembers/acceptance", "update"), "pp---"},
+	{"see workspaces and assignments", "workspaces, workspaceassignments: get, list, watch",
+		append(on("workspaces", "get", "list", "watch"), on("workspaceassignments", "get", "list", "watch")...), "++++-"},
+	{"create, edit, delete workspaces", "workspaces: *", on("workspaces", everyVerb...), "++-+-"},
+	{"assign any member to workspaces, and unassign", "workspaceassignments: *", on("workspaceassignments", everyVerb...), "++-+-"},
+	{"work in every workspace", "Admin access in each", nil, "++---"},
+	{"work in assigned workspaces", "the assignment's access", nil, "+++++"},
+}
+
+// Others are permissions beside the table that follow from it.
+var Others = []struct {
 	Name  string
 	Takes []Permission
 	Has   []Holder
-}
-
-// Rights is the table "Who may do what in an organization", row by row. Two rows are not here because they take no
-// permission of their own: resending an invitation is editing the member, and work in workspaces is access to other
-// namespaces.
-var Rights = []Right{
-	{"see the organization, its billing included", on("organizations", "get", "list", "watch"),
-		[]Holder{Owner, SharedAdmin, OwnerOnlyAdmin, BillingAdmin, UserAdmin, Platform}},
-	{"edit name, profile, invitation and member settings", editing("profile"),
-		[]Holder{Owner, SharedAdmin, OwnerOnlyAdmin, Platform}},
-	{"edit billing", editing("billing"), []Holder{Owner, SharedAdmin, BillingAdmin, Platform}},
-	{"change plan or seats", editing("subscription"),
-		[]Holder{Owner, SharedAdmin, OwnerOnlyAdmin, BillingAdmin, Platform}},
-	{"cancel or resume the subscription", on("organizations/subscription", "cancel"),
-		[]Holder{Owner, SharedAdmin, Platform}},
-	{"delete the organization", on("organizations", "delete"), []Holder{Owner, SharedAdmin, Platform}},
-	{"transfer ownership", on("organizations/owner", "update"), []Holder{Owner, Platform}},
-	{"change administration", on("organizations/administration", "update"), []Holder{Owner, Platform}},
-	{"see members", on("orgmembers", "get", "list", "watch"),
-		[]Holder{Owner, SharedAdmin, OwnerOnlyAdmin, BillingAdmin, UserAdmin, Platform}},
-	{"add, edit, remove a Member", append(on("orgmembers", "create", "update", "patch", "delete"), giving("member")...),
-		[]Holder{Owner, SharedAdmin, OwnerOnlyAdmin, UserAdmin, Platform}},
-	{"make or unmake a UserAdmin", giving("useradmin"), []Holder{Owner, SharedAdmin, OwnerOnlyAdmin, Platform}},
-	{"make or unmake a BillingAdmin", giving("billingadmin"), []Holder{Owner, SharedAdmin, Platform}},
-	{"make or unmake an Admin", giving("admin"), []Holder{Owner, SharedAdmin, Platform}},
-	{"activate somebody without asking", on("orgmembers/acceptance", "update"), []Holder{Platform}},
-	{"see workspaces", on("workspaces", "get", "list", "watch"),
-		[]Holder{Owner, SharedAdmin, OwnerOnlyAdmin, BillingAdmin, UserAdmin, Platform}},
-	{"see assignments", on("workspaceassignments", "get", "list", "watch"),
-		[]Holder{Owner, SharedAdmin, OwnerOnlyAdmin, BillingAdmin, UserAdmin, Platform}},
-	{"create, edit, delete workspaces", on("workspaces", everyVerb...),
-		[]Holder{Owner, SharedAdmin, OwnerOnlyAdmin, UserAdmin, Platform}},
-	{"assign any member to workspaces, and unassign", on("workspaceassignments", everyVerb...),
-		[]Holder{Owner, SharedAdmin, OwnerOnlyAdmin, UserAdmin, Platform}},
-
-	// Not in the table, and following from it: somebody has to open organizations.
+}{
+	// Somebody has to open organizations.
 	{"open an organization", on("organizations", "create"), []Holder{Platform}},
 	// Nobody's. Status and finalizers are the operator's; a deletecollection would empty an organization at once.
 	{"empty an organization at once", on("orgmembers", "deletecollection"), nil},
@@ -97,25 +105,77 @@ var Rights = []Right{
 	{"write an assignment's status", operatorOnly("workspaceassignments"), nil},
 }
 
+// Has says whether the row gives the right to a holder. privileged: it is about a member who is more than a Member.
+func (r Right) Has(holder Holder, privileged bool) bool {
+	if holder == Platform {
+		// Its rights end where orgkeeper's kinds do: work in workspaces comes from a membership.
+		return !strings.HasPrefix(r.Name, "work in ")
+	}
+	column := slices.Index([]Holder{Owner, SharedAdmin, BillingAdmin, UserAdmin, Member}, holder)
+	if holder == OwnerOnlyAdmin {
+		column = 1
+	}
+	if column < 0 {
+		return false
+	}
+	switch r.Cells[column] {
+	case '+':
+		return true
+	case 'o':
+		return holder != OwnerOnlyAdmin
+	case 'm':
+		return !privileged
+	}
+	return false
+}
+
+// Table is the table as Markdown, as docs/roles.md shows it.
+func Table() string {
+	says := map[byte]string{'+': "+", '-': "-", 'o': "o", 'm': "Members only", 'p': "platform"}
+	table := "| right | RBAC rule | Owner | Admin | BillingAdmin | UserAdmin | Member |\n|---|---|---|---|---|---|---|\n"
+	for _, r := range Rights {
+		table += "| " + r.Name + " | " + r.Rule + " |"
+		for column := range r.Cells {
+			table += " " + says[r.Cells[column]] + " |"
+		}
+		table += "\n"
+	}
+	return table
+}
+
 // everyVerb is what the table's star stands for.
 var everyVerb = []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
 
 // May says whether the table gives a permission to a holder, by whatever right.
 func May(holder Holder, permission Permission) bool {
-	return slices.ContainsFunc(Rights, func(right Right) bool {
-		return slices.Contains(right.Has, holder) && slices.Contains(right.Takes, permission)
-	})
+	for _, right := range Rights {
+		if right.Has(holder, false) && slices.Contains(right.Takes, permission) {
+			return true
+		}
+	}
+	for _, other := range Others {
+		if slices.Contains(other.Has, holder) && slices.Contains(other.Takes, permission) {
+			return true
+		}
+	}
+	return false
 }
 
 // Permissions are all that the table mentions, each once.
 func Permissions() []Permission {
-	var all []Permission
-	for _, right := range Rights {
-		for _, permission := range right.Takes {
+	all := []Permission{}
+	add := func(permissions []Permission) {
+		for _, permission := range permissions {
 			if !slices.Contains(all, permission) {
 				all = append(all, permission)
 			}
 		}
+	}
+	for _, right := range Rights {
+		add(right.Takes)
+	}
+	for _, other := range Others {
+		add(other.Takes)
 	}
 	return all
 }
