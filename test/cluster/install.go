@@ -41,7 +41,7 @@ func (c *Cluster) AwaitPolicies(ctx context.Context) error {
 		return err
 	}
 	err := c.poll(ctx, func() error {
-		if _, err := c.create(ctx, probeMember, "--dry-run=server"); err != nil {
+		if _, err := c.Create(ctx, probeMember, "--dry-run=server"); err != nil {
 			return err
 		}
 		return nil
@@ -49,11 +49,11 @@ func (c *Cluster) AwaitPolicies(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("members are not let in: %w", err)
 	}
-	if _, err := c.create(ctx, probeFirst); err != nil {
+	if _, err := c.Create(ctx, probeFirst); err != nil {
 		return err
 	}
 	err = c.poll(ctx, func() error {
-		_, err := c.create(ctx, probeSecond, "--dry-run=server")
+		_, err := c.Create(ctx, probeSecond, "--dry-run=server")
 		if err != nil && strings.Contains(err.Error(), policyDenied) {
 			return nil
 		}
@@ -66,8 +66,8 @@ func (c *Cluster) AwaitPolicies(ctx context.Context) error {
 	return err
 }
 
-// create creates an object given as YAML.
-func (c *Cluster) create(ctx context.Context, object string, flags ...string) (string, error) {
+// Create creates an object given as YAML, as cluster-admin unless flags say otherwise.
+func (c *Cluster) Create(ctx context.Context, object string, flags ...string) (string, error) {
 	file := filepath.Join(c.Dir, "probe.yaml")
 	if err := os.WriteFile(file, []byte(object), 0o600); err != nil {
 		return "", err
