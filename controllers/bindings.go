@@ -77,23 +77,24 @@ func (d Deps) changeBinding(ctx context.Context, want, have *rbacv1.RoleBinding)
 		updated.Labels = map[string]string{}
 	}
 	maps.Copy(updated.Labels, want.Labels)
-	if stay := rbac.Both(have.Subjects, want.Subjects); len(stay) < len(have.Subjects) && len(stay) < len(want.Subjects) {
-		// Some go and others come. Those who come might make it too large to be written; those who go must go all the same.
-		updated.Subjects = stay
-		if err := d.updateBinding(ctx, updated); err != nil {
-			return d.deleteForbidden(ctx, have, err)
-		}
-		have = updated.DeepCopy()
-	}
 	updated.Subjects = want.Subjects
 	if equality.Semantic.DeepEqual(have, updated) {
 		return nil
 	}
-	err := d.updateBinding(ctx, updated)
-	if len(rbac.Both(have.Subjects, want.Subjects)) < len(have.Subjects) {
-		return d.deleteForbidden(ctx, have, err)
+	// One write, so that there is no moment in which those who go are gone and those who come are not there yet.
+	err := d.updateBinding(ctx, updated.DeepCopy())
+	stay := rbac.Both(have.Subjects, want.Subjects)
+	if err == nil || lostRace(err) || len(stay) == len(have.Subjects) {
+		return err
 	}
-	return err
+	if len(stay) < len(want.Subjects) {
+		// Those who come may make it too large to be written. Those who go, go all the same.
+		updated.Subjects = stay
+		if d.updateBinding(ctx, updated) == nil {
+			return err
+		}
+	}
+	return d.deleteForbidden(ctx, have, err)
 }
 
 // deleteForbidden deletes a RoleBinding out of which somebody had to be taken, when the API server forbids to write it: the
