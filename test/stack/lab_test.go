@@ -46,7 +46,7 @@ func newLab(t *testing.T) *lab {
 	c, err := cluster.Start()
 	check(t, err)
 	t.Cleanup(func() { check(t, c.Stop()) })
-	check(t, c.Kustomize(t.Context(), "config/default"))
+	check(t, c.Install(t.Context()))
 	l := &lab{
 		Cluster: c, admin: newClient(t, c.Admin), dir: t.TempDir(),
 		portals: [2]string{claimAddress(t), claimAddress(t)},
