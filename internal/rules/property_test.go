@@ -67,7 +67,7 @@ type world struct {
 	links        []link
 	// bound is who the RoleBindings of the home name.
 	bound rules.HomeAccess
-	// owned: an active owner was recorded, and nobody removed one by force since.
+	// owned: an owner was recorded, and nobody removed one by force since.
 	owned bool
 }
 
@@ -197,7 +197,10 @@ func (w *world) answer(t *rapid.T) {
 func (w *world) reconcileOrganization(*rapid.T) {
 	h := w.home()
 	roll := rules.Take(h, w.members, robotHomes)
-	w.bound, w.organization.Status.Owner = roll.Access, h.Owner
+	w.bound, w.organization.Status.Owner = roll.Access, roll.Recorded
+	if roll.Recorded != "" {
+		w.owned = true
+	}
 }
 
 // reconcileMembers records who is active, and lets go who leaves and is bound no more.
@@ -293,7 +296,7 @@ func (w *world) checkStandings(t *rapid.T, h rules.Home, standings []rules.Stand
 		if _, robot := rules.Robot(m); robot && (s.Owner || s.Usable || s.Protected != "") {
 			t.Fatalf("robot %s is owner or usable: %+v", m.Name, s)
 		}
-		if s.Usable && (!s.Active || s.Role != v1alpha1.RoleAdmin || m.DeletionTimestamp != nil) {
+		if stays := m.DeletionTimestamp == nil && (m.Spec.ExpiresAt == nil || s.Owner); s.Usable && (!s.Active || s.Role != v1alpha1.RoleAdmin || !stays) {
 			t.Fatalf("%s is not a usable admin: %+v", m.Name, s)
 		}
 		if s.Active != (s.State == v1alpha1.StateActive && (m.DeletionTimestamp == nil || (s.Owner && s.Protected != ""))) {
@@ -328,9 +331,6 @@ func (w *world) checkOwner(t *rapid.T, h rules.Home, roll rules.Roll, standings 
 	if len(owners) > 1 || (len(owners) == 1) != (h.Owner != "") || len(roll.Access.Owner) > 1 {
 		t.Fatalf("owners %v, bound %v, in force %q", owners, roll.Access.Owner, h.Owner)
 	}
-	if h.Owner == w.organization.Status.Owner && roll.Owner != nil && roll.Owner.Active && w.member(h.Owner).Status.AcceptedAt != nil {
-		w.owned = true
-	}
 	if !w.owned {
 		return
 	}
@@ -341,7 +341,7 @@ func (w *world) checkOwner(t *rapid.T, h rules.Home, roll rules.Roll, standings 
 	if h.Owner == w.organization.Status.Owner {
 		return
 	}
-	if m := w.member(h.Owner); h.Owner != w.organization.Spec.Owner || m.Spec.Role != v1alpha1.RoleAdmin || !w.plainlyActive(m) {
+	if m := w.member(h.Owner); h.Owner != w.organization.Spec.Owner || m.Spec.Role != v1alpha1.RoleAdmin || m.Spec.ExpiresAt != nil || !w.plainlyActive(m) {
 		t.Fatalf("ownership moved from %s to %s, wanted was %s: %+v", w.organization.Status.Owner, h.Owner, w.organization.Spec.Owner, m)
 	}
 }

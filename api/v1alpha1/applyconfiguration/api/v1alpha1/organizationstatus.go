@@ -18,10 +18,13 @@ type OrganizationStatusApplyConfiguration struct {
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// conditions are Ready, Reconciling, Stalled, AdminRedundancy and PolicyEnforced.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// owner is the OrgMember who owns the organization now. It follows spec.owner once that names a usable admin, so that
-	// ownership never falls between two people.
+	// owner is the OrgMember who owns the organization now. Absent until somebody does: an owner who has not joined is not
+	// one yet. From then on it follows spec.owner once that names a usable admin, so that ownership never falls between
+	// two people, and whom it names is protected.
 	Owner *string `json:"owner,omitempty"`
-	// admins are the usable admins by name: people who are Active and not leaving. At most the first hundred.
+	// admins are the usable admins by name: people who are Active and not leaving, that is neither being deleted nor with
+	// spec.expiresAt, which only the owner may have. Others with the role work as admins too, until they leave.
+	// At most the first hundred.
 	Admins []string `json:"admins,omitempty"`
 	// members counts the OrgMembers.
 	Members *MemberCountsApplyConfiguration `json:"members,omitempty"`
