@@ -52,7 +52,7 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	if err := r.applyBindings(ctx, o.Namespace, rbac.HomeBindings, rbac.Home(o, roll.Access)); err != nil {
 		return r.finishIncomplete(ctx, before, o, err, roll.Wake)
 	}
-	o.Status.Owner = roll.Recorded
+	o.Status.Owner, o.Status.Transfers = roll.Recorded, rules.Transfers(o, roll.Recorded, members, h.Now)
 	o.Status.Admins = roll.Admins[:min(len(roll.Admins), maxAdmins)]
 	o.Status.Members = &roll.Counts
 	o.Status.Workspaces = new(int32(len(workspaces)))

@@ -112,6 +112,13 @@ const (
 	ReasonInvitationRejected = "InvitationRejected"
 	// ReasonMailerUnavailable: no mail server could be used. This is the platform's trouble, not the member's.
 	ReasonMailerUnavailable = "MailerUnavailable"
+	// ReasonOwnershipMailSent: the mail server took the mail that tells a member of a move of the ownership. Of Events alone,
+	// as are the next two; status.ownershipNotice has the rest.
+	ReasonOwnershipMailSent = "OwnershipMailSent"
+	// ReasonOwnershipMailDeferred: the mail server refused that mail for now; the operator tries again by itself.
+	ReasonOwnershipMailDeferred = "OwnershipMailDeferred"
+	// ReasonOwnershipMailRejected: the mail server refused that mail for good; no further try is made.
+	ReasonOwnershipMailRejected = "OwnershipMailRejected"
 )
 
 // Reasons of a Workspace.

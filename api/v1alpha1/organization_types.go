@@ -224,6 +224,14 @@ type OrganizationStatus struct {
 	// +kubebuilder:validation:MaxLength=253
 	Owner string `json:"owner,omitempty"`
 
+	// transfers are the latest moves of the ownership from one owner to another, oldest first. At most five. Both people are
+	// told by mail; see status.ownershipNotice of their OrgMembers.
+	// +optional
+	// +listType=map
+	// +listMapKey=serial
+	// +kubebuilder:validation:MaxItems=5
+	Transfers []OwnershipTransfer `json:"transfers,omitempty"`
+
 	// admins are the usable admins by name: people who are Active and not leaving, that is neither being deleted nor with
 	// spec.expiresAt, which only the owner may have. Others with the role work as admins too, until they leave.
 	// At most the first hundred.

@@ -131,7 +131,7 @@ func Judge(h Home, f MemberFacts) Standing {
 		s.State = v1alpha1.StatePending
 	}
 	s.Active = s.State == v1alpha1.StateActive && h.Live() && b.stays()
-	s.Usable = s.Active && s.Role == v1alpha1.RoleAdmin && !b.robot && !b.leaving && !b.ending
+	s.Usable = s.Active && s.Role == v1alpha1.RoleAdmin && b.reliable()
 	s.Verdict = memberVerdict(h, f, b, s)
 	return s
 }
@@ -159,6 +159,9 @@ type bearing struct {
 
 // stays says that the membership goes on and cannot end unseen.
 func (b bearing) stays() bool { return b.protected || (b.held && !b.leaving) }
+
+// reliable says that somebody can be counted on: a person, and here to stay.
+func (b bearing) reliable() bool { return !b.robot && !b.leaving && !b.ending }
 
 // refused says that the member cannot be let in.
 func (b bearing) refused() bool { return b.duplicate || !b.allowed }

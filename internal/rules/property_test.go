@@ -49,6 +49,7 @@ func anySequence(t *testing.T, members ...*v1alpha1.OrgMember) {
 			"organization controller": w.reconcileOrganization,
 			"orgmember controller":    w.reconcileMembers,
 			"invitation controller":   w.invite,
+			"ownership mail":          w.tell,
 			// What befalls them.
 			"time":   w.pass,
 			"remove": w.removeByForce,
@@ -197,7 +198,9 @@ func (w *world) answer(t *rapid.T) {
 func (w *world) reconcileOrganization(*rapid.T) {
 	h := w.home()
 	roll := rules.Take(h, w.members, robotHomes)
-	w.bound, w.organization.Status.Owner = roll.Access, roll.Recorded
+	o := &w.organization.Status
+	o.Transfers = rules.Transfers(w.organization, roll.Recorded, w.members, w.now)
+	w.bound, o.Owner = roll.Access, roll.Recorded
 	if roll.Recorded != "" {
 		w.owned = true
 	}
@@ -253,6 +256,31 @@ func (w *world) invite(t *rapid.T) {
 		record.LastError, record.NextAttemptAt = "450 later", stamp(w.now.Add(rules.Retry(record.Attempts, false, 0)))
 	case "rejected":
 		record.LastError, record.RejectedAt = "550 no such user", stamp(w.now)
+	}
+}
+
+// tell sends a member the mail about the ownership that is due.
+func (w *world) tell(t *rapid.T) {
+	m := w.drawMember(t)
+	n, at := rules.NextNotice(w.home(), m)
+	if n == nil {
+		if !at.IsZero() && !at.After(w.now) {
+			t.Fatalf("%s is to be looked at again at %v, and now it is %v", m.Name, at, w.now)
+		}
+		return
+	}
+	if owns := w.organization.Status.Owner == m.Name; n.Gained != owns {
+		t.Fatalf("%s reads that they own: %v, and the owner is %q: %+v", m.Name, n.Gained, w.organization.Status.Owner, n.Transfer)
+	}
+	if old := m.Status.OwnershipNotice; old != nil && (n.Record.Serial < old.Serial || old.Serial == n.Record.Serial && old.SentAt != nil) {
+		t.Fatalf("%s is told of %d after %+v", m.Name, n.Record.Serial, old)
+	}
+	m.Status.OwnershipNotice = n.Record
+	switch rapid.SampledFrom([]string{"sent", "sent", "unrecorded", "deferred"}).Draw(t, "outcome") {
+	case "sent":
+		n.Record.SentAt = stamp(w.now)
+	case "deferred":
+		n.Record.NextAttemptAt = stamp(w.now.Add(rules.Retry(n.Record.Attempts, false, 0)))
 	}
 }
 
