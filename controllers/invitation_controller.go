@@ -102,7 +102,7 @@ func (r *InvitationReconciler) mailing() mailing {
 func (r *InvitationReconciler) recordOutcome(ctx context.Context, m *v1alpha1.OrgMember, o outcome) (ctrl.Result, error) {
 	return r.persist(ctx, m, o, func(fresh *v1alpha1.OrgMember) bool {
 		i := fresh.Status.Invitation
-		if i == nil || i.Serial != o.serial {
+		if i == nil || !o.counts(i.Serial, i.SentAt) {
 			return false
 		}
 		i.SentAt, i.RejectedAt, i.NextAttemptAt, i.LastError = o.sentAt, o.rejectedAt, o.nextAttemptAt, o.lastError()

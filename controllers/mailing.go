@@ -60,6 +60,12 @@ func (o outcome) lastError() string {
 	return cut(o.words, maxLastError)
 }
 
+// counts says whether the outcome is still of the mail that the status tells of: another may be due since, or a successor
+// sent this one while we were paused, and our failure takes nothing of that back.
+func (o outcome) counts(serial int32, sentAt *metav1.Time) bool {
+	return serial == o.serial && (sentAt == nil || o.kind == sent)
+}
+
 // grace is how long a mail that is being handed over may go on after the operator was told to stop. Cut off, it might
 // have been taken, and would have to be sent again.
 const grace = 10 * time.Second

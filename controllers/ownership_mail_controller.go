@@ -44,7 +44,7 @@ func (r *OwnershipMailReconciler) Reconcile(ctx context.Context, m *v1alpha1.Org
 	o := r.handOver(ctx, try{r.mailing(), notice.Record.Serial, notice.Record.Attempts}, message, err)
 	return r.persist(ctx, m, o, func(fresh *v1alpha1.OrgMember) bool {
 		n := fresh.Status.OwnershipNotice
-		if n == nil || n.Serial != o.serial {
+		if n == nil || !o.counts(n.Serial, n.SentAt) {
 			return false
 		}
 		n.SentAt, n.RejectedAt, n.NextAttemptAt, n.LastError = o.sentAt, o.rejectedAt, o.nextAttemptAt, o.lastError()

@@ -109,3 +109,27 @@ func TestCrashRepeatsTheSameOwnershipMail(t *testing.T) {
 		t.Errorf("sent once more: %v", err)
 	}
 }
+
+// A sender that was paused meets a failure after its successor had the mail out: that it is out stays said.
+func TestLateFailureTakesNothingBack(t *testing.T) {
+	var h *home
+	var ann *v1alpha1.OrgMember
+	var writes atomic.Int32
+	h, ann = heir(t, func(d *controllers.Deps) {
+		d.Client = unsteady{d.Client, func() error {
+			if writes.Add(1) == 2 {
+				editStatus(h, ann.DeepCopy(), func(m *v1alpha1.OrgMember) { m.Status.OwnershipNotice.SentAt = &metav1.Time{Time: time.Now()} })
+				return errLost
+			}
+			return nil
+		}}
+	})
+	h.mail.say(refusedForNow)
+	sender := &controllers.OwnershipMailReconciler{Deps: h.deps}
+	if _, err := sender.Reconcile(t.Context(), ann.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	h.notified(ann, 1, func(n *v1alpha1.OwnershipNotice) bool {
+		return isSent(n) && n.NextAttemptAt == nil && n.LastError == ""
+	})
+}
