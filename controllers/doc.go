@@ -1,13 +1,14 @@
-// Package controllers reconciles the four kinds and sends invitations. Each controller gathers facts (internal/facts),
+// Package controllers reconciles the four kinds and sends mails. Each controller gathers facts (internal/facts),
 // asks what should be (internal/rules, internal/rbac), writes what differs, and reports in one status patch.
 //
 //	controller           watches                                writes                                     conditions
 //	organization         Organization, OrgMember, Workspace,    RoleBindings in home, finalizer,           Ready Reconciling Stalled
 //	                     RoleBinding, home Namespace            status                                     AdminRedundancy
 //	orgmember            OrgMember, Organization, Workspace,    finalizer, owner reference,                Ready Reconciling Stalled
-//	                     WorkspaceAssignment, RoleBinding,      status but status.invitation               Accepted OwnerProtected
-//	                     home Namespace
+//	                     WorkspaceAssignment, RoleBinding,      status but what the senders of mails       Accepted OwnerProtected
+//	                     home Namespace                         write
 //	invitation           OrgMember, Organization                mail, status.invitation                    InvitationSent
+//	ownershipmail        OrgMember, Organization                mail, status.ownershipNotice
 //	workspace            Workspace, Organization, OrgMember,    Namespace, RoleBindings in it, finalizer,  Ready Reconciling Stalled
 //	                     WorkspaceAssignment, RoleBinding,      owner reference, status
 //	                     Namespace

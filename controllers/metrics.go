@@ -14,6 +14,11 @@ import (
 
 // Metrics are orgkeeper's own, beside those of controller-runtime. None has a label for an organization or a person.
 type Metrics struct {
+	invitations, ownership tally
+}
+
+// tally counts the mails of one sort.
+type tally struct {
 	sent   prometheus.Counter
 	failed *prometheus.CounterVec
 }
@@ -21,24 +26,35 @@ type Metrics struct {
 // NewMetrics makes the metrics and registers them.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
-		sent: prometheus.NewCounter(prometheus.CounterOpts{
+		invitations: newTally(prometheus.CounterOpts{
 			Name: "orgkeeper_invitations_sent_total",
 			Help: "Invitations that the mail server took.",
-		}),
-		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
+		}, prometheus.CounterOpts{
 			Name: "orgkeeper_invitation_failures_total",
 			Help: "Tries to send an invitation that failed, by what the failure means: temporary, permanent, ambiguous or unavailable.",
-		}, []string{"kind"}),
+		}),
+		ownership: newTally(prometheus.CounterOpts{
+			Name: "orgkeeper_ownership_mails_sent_total",
+			Help: "Mails about a move of the ownership that the mail server took.",
+		}, prometheus.CounterOpts{
+			Name: "orgkeeper_ownership_mail_failures_total",
+			Help: "Tries to send a mail about a move of the ownership that failed, by what the failure means, as for invitations.",
+		}),
 	}
-	for _, kind := range kinds {
-		m.failed.WithLabelValues(kind)
-	}
-	for _, c := range []prometheus.Collector{m.sent, m.failed} {
+	for _, c := range []prometheus.Collector{m.invitations.sent, m.invitations.failed, m.ownership.sent, m.ownership.failed} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+func newTally(sent, failed prometheus.CounterOpts) tally {
+	t := tally{prometheus.NewCounter(sent), prometheus.NewCounterVec(failed, []string{"kind"})}
+	for _, kind := range kinds {
+		t.failed.WithLabelValues(kind)
+	}
+	return t
 }
 
 var kinds = map[mail.Kind]string{
@@ -48,12 +64,12 @@ var kinds = map[mail.Kind]string{
 	mail.Unavailable: "unavailable",
 }
 
-func (m *Metrics) count(kind mail.Kind) {
+func (t tally) count(kind mail.Kind) {
 	if kind == sent {
-		m.sent.Inc()
+		t.sent.Inc()
 		return
 	}
-	m.failed.WithLabelValues(kinds[kind]).Inc()
+	t.failed.WithLabelValues(kinds[kind]).Inc()
 }
 
 // MemberCollector tells, when asked, how many members there are by state and how old the oldest unsent invitation is.

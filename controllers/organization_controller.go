@@ -52,7 +52,7 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	if err := r.applyBindings(ctx, o.Namespace, rbac.HomeBindings, rbac.Home(o, roll.Access)); err != nil {
 		return r.finishIncomplete(ctx, before, o, err, roll.Wake)
 	}
-	o.Status.Owner = h.Owner
+	o.Status.Owner, o.Status.Transfers = roll.Recorded, rules.Transfers(o, roll.Recorded, members, h.Now)
 	o.Status.Admins = roll.Admins[:min(len(roll.Admins), maxAdmins)]
 	o.Status.Members = &roll.Counts
 	o.Status.Workspaces = new(int32(len(workspaces)))
@@ -62,12 +62,12 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 }
 
 func (r *OrganizationReconciler) reportRedundancy(o *v1alpha1.Organization, admins []string) {
-	status, reason, message := metav1.ConditionTrue, v1alpha1.ReasonSeveralAdmins, fmt.Sprintf("%d admins can act", len(admins))
+	status, reason, message := metav1.ConditionTrue, v1alpha1.ReasonSeveralAdmins, fmt.Sprintf("%d admins are here to stay", len(admins))
 	switch len(admins) {
 	case 0:
-		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonNoAdmin, "nobody can act as an admin yet"
+		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonNoAdmin, "nobody is an admin to stay; add one"
 	case 1:
-		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonOneAdmin, "only "+admins[0]+" can act as an admin; add a second one"
+		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonOneAdmin, "only "+admins[0]+" is an admin to stay; add a second one"
 	}
 	r.condition(o, v1alpha1.ConditionAdminRedundancy, status, reason, message)
 }

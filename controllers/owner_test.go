@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -126,10 +127,18 @@ func unusableSuccessors(h *home) {
 	pia, robot, mia := h.member("pia", v1alpha1.RoleAdmin), h.robot("ci", h.name), h.member("mia", v1alpha1.RoleMember, joined)
 	robot.Spec.Role = v1alpha1.RoleAdmin
 	away := h.member("away", v1alpha1.RoleAdmin, joined, func(m *v1alpha1.OrgMember) { m.Spec.Suspended = true })
-	h.create(pia, robot, mia, away, h.workspace("web"))
+	temp := h.member("temp", v1alpha1.RoleAdmin, joined, until(time.Now().Add(time.Hour)))
+	h.create(pia, robot, mia, away, temp, h.workspace("web"))
 	h.owns(acme, jane)
+	// Who works here for a time has an admin's access, and is not counted on.
+	h.has(h.user("temp"), h.in("web"), v1alpha1.AccessAdmin)
+	h.becomes(acme, "AdminRedundancy", "False/OneAdmin")
+	if !slices.Equal(acme.Status.Admins, []string{"jane"}) {
+		h.t.Errorf("status.admins %v", acme.Status.Admins)
+	}
 	for name, reason := range map[string]string{
-		"pia": "OwnerNotUsable", "ci": "OwnerNotUsable", "mia": "OwnerNotUsable", "away": "OwnerNotUsable", "nobody": "OwnerNotFound",
+		"pia": "OwnerNotUsable", "ci": "OwnerNotUsable", "mia": "OwnerNotUsable", "away": "OwnerNotUsable", "temp": "OwnerNotUsable",
+		"nobody": "OwnerNotFound",
 	} {
 		h.transfer(acme, name)
 		h.becomes(acme, "Ready", "False/"+reason)
@@ -156,6 +165,9 @@ func pendingOwner(h *home) {
 	h.becomes(jane, "Ready", "True/AwaitingAcceptance")
 	if in := h.named(h.user("jane")); in != nil {
 		h.t.Errorf("a pending owner is named by %v", in)
+	}
+	if h.get(acme); acme.Status.Owner != "" {
+		h.t.Errorf("status.owner is %q, who owns nothing yet", acme.Status.Owner)
 	}
 	editStatus(h, jane, accept)
 	h.owns(acme, jane)

@@ -48,6 +48,12 @@ var (
 			!before.Status.DeclinedAt.Equal(after.Status.DeclinedAt)
 	})
 
+	// beingTold: those alone whom a mail about the ownership is still to reach.
+	beingTold = builder.WithPredicates(predicate.NewPredicateFuncs(func(o client.Object) bool {
+		n := o.(*v1alpha1.OrgMember).Status.OwnershipNotice
+		return n != nil && n.SentAt == nil && n.RejectedAt == nil
+	}))
+
 	// verdictMatters: what is said of a member, also without a change of what the membership gives.
 	verdictMatters = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
 		return specOrTermination(before, after) || readyReason(before) != readyReason(after)

@@ -33,7 +33,7 @@ type Deps struct {
 	Clock clock.PassiveClock
 	// Roles are the ClusterRoles behind the accesses to workspaces.
 	Roles rbac.Roles
-	// Invitations sends the invitations.
+	// Invitations sends the invitations and other mails.
 	Invitations Invitations
 	// Metrics counts them.
 	Metrics *Metrics
@@ -72,6 +72,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
 		(&OrganizationReconciler{d}).SetupWithManager,
 		(&OrgMemberReconciler{d}).SetupWithManager,
 		(&InvitationReconciler{d}).SetupWithManager,
+		(&OwnershipMailReconciler{d}).SetupWithManager,
 		(&WorkspaceReconciler{d}).SetupWithManager,
 		(&WorkspaceAssignmentReconciler{d}).SetupWithManager,
 	} {

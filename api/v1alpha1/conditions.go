@@ -14,7 +14,8 @@ const (
 
 // Conditions of an Organization.
 const (
-	// ConditionAdminRedundancy is False while only one usable admin is left: should that person be away, nobody can act.
+	// ConditionAdminRedundancy is False while there are less than two usable admins (see status.admins): should that person be
+	// away, nobody might be there to act. Who is leaving is not counted on, though they are an admin until then.
 	ConditionAdminRedundancy = "AdminRedundancy"
 	// ConditionPolicyEnforced says whether the admission policies that uphold the role rules are installed as shipped.
 	ConditionPolicyEnforced = "PolicyEnforced"
@@ -58,8 +59,8 @@ const (
 	ReasonOwnerNotFound = "OwnerNotFound"
 	// ReasonOwnerNotActive: the owner exists and has not accepted yet, so nobody acts as the owner.
 	ReasonOwnerNotActive = "OwnerNotActive"
-	// ReasonOwnerNotUsable: spec.owner names somebody who cannot be owner (a robot, a duplicate, somebody leaving, not
-	// active or not an admin); the owner before stays in force.
+	// ReasonOwnerNotUsable: spec.owner names somebody who cannot be owner (a robot, a duplicate, somebody leaving or
+	// with spec.expiresAt, not active or not an admin); the owner before stays in force.
 	ReasonOwnerNotUsable = "OwnerNotUsable"
 	// ReasonDuplicateOrganization: the namespace has an older Organization, which wins.
 	ReasonDuplicateOrganization = "DuplicateOrganization"
@@ -67,7 +68,7 @@ const (
 	ReasonSeveralAdmins = "SeveralAdmins"
 	// ReasonOneAdmin: one usable admin only.
 	ReasonOneAdmin = "OneAdmin"
-	// ReasonNoAdmin: no usable admin yet.
+	// ReasonNoAdmin: no usable admin.
 	ReasonNoAdmin = "NoAdmin"
 )
 
@@ -111,6 +112,13 @@ const (
 	ReasonInvitationRejected = "InvitationRejected"
 	// ReasonMailerUnavailable: no mail server could be used. This is the platform's trouble, not the member's.
 	ReasonMailerUnavailable = "MailerUnavailable"
+	// ReasonOwnershipMailSent: the mail server took the mail that tells a member of a move of the ownership. Of Events alone,
+	// as are the next two; status.ownershipNotice has the rest.
+	ReasonOwnershipMailSent = "OwnershipMailSent"
+	// ReasonOwnershipMailDeferred: the mail server refused that mail for now; the operator tries again by itself.
+	ReasonOwnershipMailDeferred = "OwnershipMailDeferred"
+	// ReasonOwnershipMailRejected: the mail server refused that mail for good; no further try is made.
+	ReasonOwnershipMailRejected = "OwnershipMailRejected"
 )
 
 // Reasons of a Workspace.

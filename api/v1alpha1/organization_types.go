@@ -216,14 +216,25 @@ type OrganizationStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// owner is the OrgMember who owns the organization now. It follows spec.owner once that names a usable admin, so that
-	// ownership never falls between two people.
+	// owner is the OrgMember who owns the organization now. Absent until somebody does: an owner who has not joined is not
+	// one yet. From then on it follows spec.owner once that names a usable admin, so that ownership never falls between
+	// two people, and whom it names is protected.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Owner string `json:"owner,omitempty"`
 
-	// admins are the usable admins by name: people who are Active and not leaving. At most the first hundred.
+	// transfers are the latest moves of the ownership from one owner to another, oldest first. At most five. Both people are
+	// told by mail; see status.ownershipNotice of their OrgMembers.
+	// +optional
+	// +listType=map
+	// +listMapKey=serial
+	// +kubebuilder:validation:MaxItems=5
+	Transfers []OwnershipTransfer `json:"transfers,omitempty"`
+
+	// admins are the usable admins by name: people who are Active and not leaving, that is neither being deleted nor with
+	// spec.expiresAt, which only the owner may have. Others with the role work as admins too, until they leave.
+	// At most the first hundred.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=100

@@ -212,6 +212,11 @@ type OrgMemberStatus struct {
 	// +optional
 	Invitation *InvitationStatus `json:"invitation,omitempty"`
 
+	// ownershipNotice is where the mail about the latest move of the ownership to or from this member stands. Absent where
+	// there was none.
+	// +optional
+	OwnershipNotice *OwnershipNotice `json:"ownershipNotice,omitempty"`
+
 	// acceptedAt is when the person accepted, or when the member was activated without asking.
 	// +optional
 	AcceptedAt *metav1.Time `json:"acceptedAt,omitempty"`

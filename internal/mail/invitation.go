@@ -1,13 +1,10 @@
 package mail
 
 import (
-	"embed"
 	"errors"
 	"fmt"
-	htmltemplate "html/template"
 	"net/url"
 	"strings"
-	texttemplate "text/template"
 	"time"
 
 	"github.com/orgkeeper/orgkeeper/internal/invite/tenanttext"
@@ -52,31 +49,8 @@ func Compose(e Envelope, inv Invitation) (Message, error) {
 	if err != nil {
 		return Message{}, fmt.Errorf("invitation mail: %w", err)
 	}
-	var subject, text, html strings.Builder
-	if err := errors.Join(
-		texts.ExecuteTemplate(&subject, "invitation.subject", data),
-		texts.ExecuteTemplate(&text, "invitation.txt.tmpl", data),
-		htmls.ExecuteTemplate(&html, "invitation.html.tmpl", data),
-	); err != nil {
-		return Message{}, fmt.Errorf("invitation mail: %w", err)
-	}
-	m, err := render(e, language, subject.String(), text.String(), html.String())
-	if err != nil {
-		return Message{}, fmt.Errorf("invitation mail: %w", err)
-	}
-	return m, nil
+	return compose(e, "invitation", data)
 }
-
-//go:embed templates
-var files embed.FS
-
-// The mails are in English alone for now; a further language is a further folder.
-const language = "en"
-
-var (
-	texts = texttemplate.Must(texttemplate.ParseFS(files, "templates/en/*.txt.tmpl"))
-	htmls = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/en/*.html.tmpl"))
-)
 
 var roleInWords = map[string]string{
 	"Admin":        "admin",
@@ -114,7 +88,7 @@ func (inv Invitation) data(name string) (invitationData, error) {
 		Organization: organization,
 		Role:         role,
 		Inviter:      tenanttext.Person(inv.Inviter, maxInviter),
-		Expires:      inv.Expires.UTC().Format("Monday, 2 January 2006, 15:04 MST"),
+		Expires:      inWords(inv.Expires),
 		Message:      tenanttext.Block(inv.Message, maxMessage, maxMessageLines),
 		URL:          inv.AcceptURL,
 		Host:         link.Host,

@@ -72,6 +72,9 @@ func expires(t time.Time) memberOption {
 func suspended(m *v1alpha1.OrgMember) { m.Spec.Suspended = true }
 func leaving(m *v1alpha1.OrgMember)   { m.DeletionTimestamp = stamp(now.Add(-time.Minute)) }
 
+// unheld is a member whom our finalizer does not hold yet.
+func unheld(m *v1alpha1.OrgMember) { m.Finalizers = nil }
+
 func withoutAsking(m *v1alpha1.OrgMember) {
 	m.Spec.Invitation = &v1alpha1.MemberInvitation{Mode: v1alpha1.InvitationModeNone}
 }

@@ -9,6 +9,7 @@
 //   - Judge: where one membership stands: state, role, access, protection of the owner.
 //   - Take: the roll of all members, from which the home's access and the counts follow.
 //   - AccessTo: who may do what in a workspace.
+//   - Transfers, NextNotice: who is to be told that the ownership moved.
 //   - JudgeAssignment, JudgeNamespace, NextInvitation, Answer: what comes of the rest.
 //
 // The one invariant behind it all: an organization that ever had an active owner has exactly one owner in force, and

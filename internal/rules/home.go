@@ -83,7 +83,7 @@ func JudgeOrganization(h Home, o *v1alpha1.Organization, owner *Standing, wanted
 			fmt.Sprintf("the owner %s is not an OrgMember of namespace %s%s; add it, or name another in spec.owner", o.Spec.Owner, h.Namespace, stillOwns(h)))
 	case h.Owner != o.Spec.Owner:
 		return waiting(v1alpha1.ReasonOwnerNotUsable,
-			fmt.Sprintf("%s cannot own %s%s; make them an active admin (a person who is not leaving), or name another in spec.owner",
+			fmt.Sprintf("%s cannot own %s%s; make them an active admin (a person who is not leaving: neither being deleted nor with spec.expiresAt), or name another in spec.owner",
 				o.Spec.Owner, o.Name, stillOwns(h)))
 	case owner == nil || !owner.Active:
 		message := fmt.Sprintf("the owner %s has not joined yet", o.Spec.Owner)

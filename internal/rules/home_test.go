@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -94,6 +95,66 @@ func TestJudgeOrganization(t *testing.T) {
 				checkVerdict(t, v, object)
 			} else {
 				checkVerdict(t, v, "")
+			}
+		})
+	}
+}
+
+// A transfer to somebody who cannot own leaves everything as it is, and the condition says who owns and why not.
+func TestTransferToNobodyUsable(t *testing.T) {
+	joe := func(options ...memberOption) *v1alpha1.OrgMember {
+		return member("joe", append([]memberOption{admin, accepted}, options...)...)
+	}
+	cases := map[string]struct {
+		reason string
+		target rules.MemberFacts
+		want   string
+	}{
+		"unknown":          {"the OrgMember may still arrive", rules.MemberFacts{}, "Waiting OwnerNotFound"},
+		"pending":          {"who has not joined cannot act", rules.MemberFacts{Member: member("joe", admin, invited)}, "Waiting OwnerNotUsable"},
+		"declined":         {"who said no cannot act", rules.MemberFacts{Member: member("joe", admin, declined)}, "Waiting OwnerNotUsable"},
+		"suspended":        {"who is set aside cannot act", rules.MemberFacts{Member: joe(suspended)}, "Waiting OwnerNotUsable"},
+		"expired":          {"whose membership is over cannot act", rules.MemberFacts{Member: joe(expires(now))}, "Waiting OwnerNotUsable"},
+		"expiring":         {"whose membership has an end is leaving", rules.MemberFacts{Member: joe(expires(now.Add(1000 * time.Hour)))}, "Waiting OwnerNotUsable"},
+		"robot":            {"a robot is never owner", rules.MemberFacts{Member: joe(robot("acme", "ci")), RobotAllowed: true}, "Waiting OwnerNotUsable"},
+		"terminating":      {"who is being deleted is leaving", rules.MemberFacts{Member: joe(leaving)}, "Waiting OwnerNotUsable"},
+		"duplicate email":  {"a duplicate has no access", rules.MemberFacts{Member: joe(), SameEmail: "old"}, "Waiting OwnerNotUsable"},
+		"duplicate user":   {"a duplicate has no access", rules.MemberFacts{Member: joe(), SameUsername: "old"}, "Waiting OwnerNotUsable"},
+		"member":           {"only an admin can follow", rules.MemberFacts{Member: joe(role(v1alpha1.RoleMember))}, "Waiting OwnerNotUsable"},
+		"user admin":       {"only an admin can follow", rules.MemberFacts{Member: joe(role(v1alpha1.RoleUserAdmin))}, "Waiting OwnerNotUsable"},
+		"unheld":           {"without our finalizer they could go in a moment", rules.MemberFacts{Member: joe(unheld)}, "Waiting OwnerNotUsable"},
+		"the owner, again": {"naming who owns already is no transfer", rules.MemberFacts{Member: member("jane", admin, accepted)}, "Ready Ready"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			jane := rules.MemberFacts{Member: member("jane", admin, accepted)}
+			h := home(recordedOwner("jane"))
+			target, wanted := "joe", &c.target
+			if c.target.Member == nil {
+				wanted = nil
+			} else {
+				target = c.target.Member.Name
+			}
+			h.Organization.Spec.Owner = target
+			h.Owner = rules.Owner(h, wanted, &jane)
+			s := rules.Judge(h, jane)
+			if h.Owner != "jane" || !s.Owner || !s.Active || !s.Usable {
+				t.Errorf("%s\nthe owner in force is %q; jane: %+v", c.reason, h.Owner, s)
+			}
+			v := rules.JudgeOrganization(h, h.Organization, &s, wanted != nil)
+			if says(v) != c.want {
+				t.Errorf("%s\nJudgeOrganization = %q (%s), want %q", c.reason, says(v), v.Message, c.want)
+			}
+			if !v.Ready && !strings.Contains(v.Message, "jane remains the owner") {
+				t.Errorf("%s\nthe message does not say who owns: %s", c.reason, v.Message)
+			}
+			checkVerdict(t, v, "")
+			members := []v1alpha1.OrgMember{*jane.Member}
+			if wanted != nil && target != "jane" {
+				members = append(members, *wanted.Member)
+			}
+			if roll := rules.Take(h, members, robotHomes); roll.Recorded != "jane" {
+				t.Errorf("%s\nstatus.owner is to be %q", c.reason, roll.Recorded)
 			}
 		})
 	}

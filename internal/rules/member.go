@@ -36,7 +36,9 @@ type Standing struct {
 	Active bool
 	// Owner: owns the organization now.
 	Owner bool
-	// Usable: a usable admin, that is a person with role Admin, Active, not leaving.
+	// Usable: a usable admin, that is a person with role Admin, Active, not leaving. Whose membership has an end is leaving;
+	// but the owner in force is protected, and their membership does not end. Access does not ask for it: who leaves works
+	// as an admin until then.
 	Usable bool
 	// Protected is the reason why the owner's membership would have ended or shrunk, were it not the owner's; else empty.
 	// The object stays as long as there is one: for an owner before, until it is recorded who follows.
@@ -129,7 +131,7 @@ func Judge(h Home, f MemberFacts) Standing {
 		s.State = v1alpha1.StatePending
 	}
 	s.Active = s.State == v1alpha1.StateActive && h.Live() && b.stays()
-	s.Usable = s.Active && s.Role == v1alpha1.RoleAdmin && !b.robot && !b.leaving
+	s.Usable = s.Active && s.Role == v1alpha1.RoleAdmin && b.reliable()
 	s.Verdict = memberVerdict(h, f, b, s)
 	return s
 }
@@ -141,6 +143,8 @@ type bearing struct {
 	allowed bool
 	// leaving: the object is being deleted.
 	leaving bool
+	// ending: spec.expiresAt says when the membership ends, and nothing keeps it from ending.
+	ending bool
 	// held: our finalizer is on the object. Without it the member could go in a moment and leave access behind, so none is
 	// given before.
 	held bool
@@ -156,6 +160,9 @@ type bearing struct {
 // stays says that the membership goes on and cannot end unseen.
 func (b bearing) stays() bool { return b.protected || (b.held && !b.leaving) }
 
+// reliable says that somebody can be counted on: a person, and here to stay.
+func (b bearing) reliable() bool { return !b.robot && !b.leaving && !b.ending }
+
 // refused says that the member cannot be let in.
 func (b bearing) refused() bool { return b.duplicate || !b.allowed }
 
@@ -166,6 +173,7 @@ func bearingOf(h Home, f MemberFacts) bearing {
 	b.held = slices.Contains(m.Finalizers, v1alpha1.FinalizerMember)
 	wasActive := !robot && m.Status.AcceptedAt != nil
 	b.protected = wasActive && h.Live() && h.Owner == m.Name
+	b.ending = !b.protected && m.Spec.ExpiresAt != nil
 	b.handsOver = wasActive && b.leaving && h.handsOver(m.Name)
 	b.duplicate = !b.protected && f.duplicate()
 	return b

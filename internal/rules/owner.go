@@ -4,7 +4,8 @@ package rules
 // names, have the one that status.owner names; nil when they do not exist.
 //
 // Ownership moves only to a usable admin. As long as want is not one, have keeps it, whatever happens to their object,
-// if they ever were active. Where nobody was yet, want begins as the owner, or is the owner to be until they join.
+// if they ever were active. Where nobody was yet, want begins as the owner, or is the owner to be until they join. Only
+// who was active is recorded in status.owner: see Roll.Recorded.
 func Owner(h Home, want, have *MemberFacts) string {
 	h.Owner = "" // nobody is protected while the question is who is
 	want, have = person(want), person(have)
@@ -37,9 +38,9 @@ func wasActive(h Home, f MemberFacts) bool {
 	return f.Member.Status.AcceptedAt != nil || Judge(h, f).Active
 }
 
-// mayBegin says that a person may be the first owner: one who is active, or who can still join. Their role is no matter,
-// since the owner is an admin.
+// mayBegin says that a person may be the first owner: one who is active, or who can still join, and whose membership has
+// no end. Their role is no matter, since the owner is an admin.
 func mayBegin(h Home, f MemberFacts) bool {
 	canJoin := !joined(f.Member) && !f.duplicate() && f.Member.DeletionTimestamp == nil
-	return canJoin || Judge(h, f).Active
+	return f.Member.Spec.ExpiresAt == nil && (canJoin || Judge(h, f).Active)
 }

@@ -49,6 +49,7 @@ func anySequence(t *testing.T, members ...*v1alpha1.OrgMember) {
 			"organization controller": w.reconcileOrganization,
 			"orgmember controller":    w.reconcileMembers,
 			"invitation controller":   w.invite,
+			"ownership mail":          w.tell,
 			// What befalls them.
 			"time":   w.pass,
 			"remove": w.removeByForce,
@@ -67,7 +68,7 @@ type world struct {
 	links        []link
 	// bound is who the RoleBindings of the home name.
 	bound rules.HomeAccess
-	// owned: an active owner was recorded, and nobody removed one by force since.
+	// owned: an owner was recorded, and nobody removed one by force since.
 	owned bool
 }
 
@@ -197,7 +198,12 @@ func (w *world) answer(t *rapid.T) {
 func (w *world) reconcileOrganization(*rapid.T) {
 	h := w.home()
 	roll := rules.Take(h, w.members, robotHomes)
-	w.bound, w.organization.Status.Owner = roll.Access, h.Owner
+	o := &w.organization.Status
+	o.Transfers = rules.Transfers(w.organization, roll.Recorded, w.members, w.now)
+	w.bound, o.Owner = roll.Access, roll.Recorded
+	if roll.Recorded != "" {
+		w.owned = true
+	}
 }
 
 // reconcileMembers records who is active, and lets go who leaves and is bound no more.
@@ -253,6 +259,28 @@ func (w *world) invite(t *rapid.T) {
 	}
 }
 
+// tell sends a member the mail about the ownership that is due.
+func (w *world) tell(t *rapid.T) {
+	m := w.drawMember(t)
+	n, at := rules.NextNotice(w.home(), m)
+	if n == nil {
+		if !at.IsZero() && !at.After(w.now) {
+			t.Fatalf("%s is to be looked at again at %v, and now it is %v", m.Name, at, w.now)
+		}
+		return
+	}
+	if old := m.Status.OwnershipNotice; old != nil && (n.Record.Serial < old.Serial || old.Serial == n.Record.Serial && old.SentAt != nil) {
+		t.Fatalf("%s is told of %d after %+v", m.Name, n.Record.Serial, old)
+	}
+	m.Status.OwnershipNotice = n.Record
+	switch rapid.SampledFrom([]string{"sent", "sent", "unrecorded", "deferred"}).Draw(t, "outcome") {
+	case "sent":
+		n.Record.SentAt = stamp(w.now)
+	case "deferred":
+		n.Record.NextAttemptAt = stamp(w.now.Add(rules.Retry(n.Record.Attempts, false, 0)))
+	}
+}
+
 func (w *world) pass(t *rapid.T) {
 	w.now = w.now.Add(rapid.SampledFrom([]time.Duration{1, time.Second, time.Minute, time.Hour, 8 * 24 * time.Hour}).Draw(t, "time"))
 }
@@ -280,6 +308,7 @@ func (w *world) check(t *rapid.T) {
 	w.checkRoll(t, h, roll, standings)
 	w.checkWorkspaces(t, h, standings)
 	w.checkInvitations(t, h)
+	w.checkNotices(t, h)
 	w.checkFarewell(t)
 }
 
@@ -293,7 +322,7 @@ func (w *world) checkStandings(t *rapid.T, h rules.Home, standings []rules.Stand
 		if _, robot := rules.Robot(m); robot && (s.Owner || s.Usable || s.Protected != "") {
 			t.Fatalf("robot %s is owner or usable: %+v", m.Name, s)
 		}
-		if s.Usable && (!s.Active || s.Role != v1alpha1.RoleAdmin || m.DeletionTimestamp != nil) {
+		if stays := m.DeletionTimestamp == nil && (m.Spec.ExpiresAt == nil || s.Owner); s.Usable && (!s.Active || s.Role != v1alpha1.RoleAdmin || !stays) {
 			t.Fatalf("%s is not a usable admin: %+v", m.Name, s)
 		}
 		if s.Active != (s.State == v1alpha1.StateActive && (m.DeletionTimestamp == nil || (s.Owner && s.Protected != ""))) {
@@ -328,9 +357,6 @@ func (w *world) checkOwner(t *rapid.T, h rules.Home, roll rules.Roll, standings 
 	if len(owners) > 1 || (len(owners) == 1) != (h.Owner != "") || len(roll.Access.Owner) > 1 {
 		t.Fatalf("owners %v, bound %v, in force %q", owners, roll.Access.Owner, h.Owner)
 	}
-	if h.Owner == w.organization.Status.Owner && roll.Owner != nil && roll.Owner.Active && w.member(h.Owner).Status.AcceptedAt != nil {
-		w.owned = true
-	}
 	if !w.owned {
 		return
 	}
@@ -341,7 +367,7 @@ func (w *world) checkOwner(t *rapid.T, h rules.Home, roll rules.Roll, standings 
 	if h.Owner == w.organization.Status.Owner {
 		return
 	}
-	if m := w.member(h.Owner); h.Owner != w.organization.Spec.Owner || m.Spec.Role != v1alpha1.RoleAdmin || !w.plainlyActive(m) {
+	if m := w.member(h.Owner); h.Owner != w.organization.Spec.Owner || m.Spec.Role != v1alpha1.RoleAdmin || m.Spec.ExpiresAt != nil || !w.plainlyActive(m) {
 		t.Fatalf("ownership moved from %s to %s, wanted was %s: %+v", w.organization.Status.Owner, h.Owner, w.organization.Spec.Owner, m)
 	}
 }
@@ -458,6 +484,20 @@ func (w *world) checkInvitations(t *rapid.T, h rules.Home) {
 		case rules.LinkSuperseded, rules.LinkAccepted, rules.LinkWithdrawn:
 		default:
 			t.Fatalf("%s: a link of the older serial %d stands for %d", m.Name, l.serial, state)
+		}
+	}
+}
+
+// checkNotices wants nobody to read that they own the organization, or do not, when it is not so.
+func (w *world) checkNotices(t *rapid.T, h rules.Home) {
+	for i := range w.members {
+		m := &w.members[i]
+		n, _ := rules.NextNotice(h, m)
+		if n == nil {
+			continue
+		}
+		if owns := w.organization.Status.Owner == m.Name; n.Gained != owns {
+			t.Fatalf("%s would read that they own: %v, and the owner is %q: %+v", m.Name, n.Gained, w.organization.Status.Owner, n.Transfer)
 		}
 	}
 }

@@ -13,8 +13,11 @@ type Roll struct {
 	Counts v1alpha1.MemberCounts
 	// Admins are the usable admins by name, sorted.
 	Admins []string
-	// Owner is the owner's standing; nil when nobody owns the organization.
+	// Owner is the standing of the owner, or of the owner to be; nil when there is neither.
 	Owner *Standing
+	// Recorded is what status.owner is to say: the owner, once it is on record that they were active; empty before. From
+	// then on they are protected, so whom status.owner names does own the organization.
+	Recorded string
 	// Access is who has which role in the home.
 	Access HomeAccess
 	// Wake is when time alone changes the roll; zero for never.
@@ -43,6 +46,9 @@ func Take(h Home, members []v1alpha1.OrgMember, robotHomes func(namespace string
 		roll.add(s)
 		if s.Owner {
 			roll.Owner = &s
+			if members[i].Status.AcceptedAt != nil {
+				roll.Recorded = s.Name
+			}
 		}
 	}
 	roll.Access.finish(h)

@@ -49,6 +49,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.OrgMemberSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("OrgMemberStatus"):
 		return &apiv1alpha1.OrgMemberStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("OwnershipNotice"):
+		return &apiv1alpha1.OwnershipNoticeApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("OwnershipTransfer"):
+		return &apiv1alpha1.OwnershipTransferApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Workspace"):
 		return &apiv1alpha1.WorkspaceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WorkspaceAssignment"):

@@ -201,6 +201,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: observedGeneration
       type:
         scalar: numeric
+    - name: ownershipNotice
+      type:
+        namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.OwnershipNotice
     - name: role
       type:
         namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.Role
@@ -338,6 +341,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: owner
       type:
         scalar: string
+    - name: transfers
+      type:
+        list:
+          elementType:
+            namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.OwnershipTransfer
+          elementRelationship: associative
+          keys:
+          - serial
     - name: workspaces
       type:
         scalar: numeric
@@ -356,6 +367,48 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: seats
       type:
         scalar: numeric
+- name: com.github.orgkeeper.orgkeeper.api.v1alpha1.OwnershipNotice
+  map:
+    fields:
+    - name: attempts
+      type:
+        scalar: numeric
+    - name: lastError
+      type:
+        scalar: string
+    - name: nextAttemptAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: rejectedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: sentAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: serial
+      type:
+        scalar: numeric
+- name: com.github.orgkeeper.orgkeeper.api.v1alpha1.OwnershipTransfer
+  map:
+    fields:
+    - name: at
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: from
+      type:
+        scalar: string
+    - name: fromUID
+      type:
+        scalar: string
+    - name: serial
+      type:
+        scalar: numeric
+    - name: to
+      type:
+        scalar: string
+    - name: toUID
+      type:
+        scalar: string
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.Role
   scalar: string
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.Workspace

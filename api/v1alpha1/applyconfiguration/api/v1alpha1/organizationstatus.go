@@ -18,10 +18,16 @@ type OrganizationStatusApplyConfiguration struct {
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// conditions are Ready, Reconciling, Stalled, AdminRedundancy and PolicyEnforced.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// owner is the OrgMember who owns the organization now. It follows spec.owner once that names a usable admin, so that
-	// ownership never falls between two people.
+	// owner is the OrgMember who owns the organization now. Absent until somebody does: an owner who has not joined is not
+	// one yet. From then on it follows spec.owner once that names a usable admin, so that ownership never falls between
+	// two people, and whom it names is protected.
 	Owner *string `json:"owner,omitempty"`
-	// admins are the usable admins by name: people who are Active and not leaving. At most the first hundred.
+	// transfers are the latest moves of the ownership from one owner to another, oldest first. At most five. Both people are
+	// told by mail; see status.ownershipNotice of their OrgMembers.
+	Transfers []OwnershipTransferApplyConfiguration `json:"transfers,omitempty"`
+	// admins are the usable admins by name: people who are Active and not leaving, that is neither being deleted nor with
+	// spec.expiresAt, which only the owner may have. Others with the role work as admins too, until they leave.
+	// At most the first hundred.
 	Admins []string `json:"admins,omitempty"`
 	// members counts the OrgMembers.
 	Members *MemberCountsApplyConfiguration `json:"members,omitempty"`
@@ -61,6 +67,19 @@ func (b *OrganizationStatusApplyConfiguration) WithConditions(values ...*v1.Cond
 // If called multiple times, the Owner field is set to the value of the last call.
 func (b *OrganizationStatusApplyConfiguration) WithOwner(value string) *OrganizationStatusApplyConfiguration {
 	b.Owner = &value
+	return b
+}
+
+// WithTransfers adds the given value to the Transfers field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Transfers field.
+func (b *OrganizationStatusApplyConfiguration) WithTransfers(values ...*OwnershipTransferApplyConfiguration) *OrganizationStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithTransfers")
+		}
+		b.Transfers = append(b.Transfers, *values[i])
+	}
 	return b
 }
 

@@ -28,6 +28,9 @@ type OrgMemberStatusApplyConfiguration struct {
 	Username *string `json:"username,omitempty"`
 	// invitation is where the present invitation stands. Absent where none is due.
 	Invitation *InvitationStatusApplyConfiguration `json:"invitation,omitempty"`
+	// ownershipNotice is where the mail about the latest move of the ownership to or from this member stands. Absent where
+	// there was none.
+	OwnershipNotice *OwnershipNoticeApplyConfiguration `json:"ownershipNotice,omitempty"`
 	// acceptedAt is when the person accepted, or when the member was activated without asking.
 	AcceptedAt *metav1.Time `json:"acceptedAt,omitempty"`
 	// declinedAt is when the person declined.
@@ -94,6 +97,14 @@ func (b *OrgMemberStatusApplyConfiguration) WithUsername(value string) *OrgMembe
 // If called multiple times, the Invitation field is set to the value of the last call.
 func (b *OrgMemberStatusApplyConfiguration) WithInvitation(value *InvitationStatusApplyConfiguration) *OrgMemberStatusApplyConfiguration {
 	b.Invitation = value
+	return b
+}
+
+// WithOwnershipNotice sets the OwnershipNotice field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the OwnershipNotice field is set to the value of the last call.
+func (b *OrgMemberStatusApplyConfiguration) WithOwnershipNotice(value *OwnershipNoticeApplyConfiguration) *OrgMemberStatusApplyConfiguration {
+	b.OwnershipNotice = value
 	return b
 }
 

@@ -1,0 +1,181 @@
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/invite/tenanttext"
+	"github.com/orgkeeper/orgkeeper/internal/mail"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
+)
+
+// What all controllers that send mails have in common. Each records a try, hands the mail over, and records the outcome.
+// The first record needs the newest version of the member, so a second or a paused sender that acts on old facts meets a
+// conflict and sends nothing. A crash between handing over and the second record repeats the same mail, with the same
+// Message-ID and date.
+
+// mailing is a sort of mails, as the log, Events and metrics call it.
+type mailing struct {
+	name, action, taken      string
+	sent, deferred, rejected string // reasons
+	tally                    tally
+}
+
+// try is one try to hand a mail over. attempts counts the tries, this one included.
+type try struct {
+	mailing
+	serial, attempts int32
+}
+
+// outcome is how a try ended, as the status of the member tells it.
+type outcome struct {
+	try
+	kind                              mail.Kind // empty: sent
+	reason, words                     string
+	sentAt, rejectedAt, nextAttemptAt *metav1.Time
+}
+
+const sent mail.Kind = ""
+
+// maxLastError is the limit of lastError in the status.
+const maxLastError = 256
+
+// lastError is what the try met; empty when the mail is out.
+func (o outcome) lastError() string {
+	if o.kind == sent {
+		return ""
+	}
+	return cut(o.words, maxLastError)
+}
+
+// counts says whether the outcome is still of the mail that the status tells of: another may be due since, or a successor
+// sent this one while we were paused, and our failure takes nothing of that back.
+func (o outcome) counts(serial int32, sentAt *metav1.Time) bool {
+	return serial == o.serial && (sentAt == nil || o.kind == sent)
+}
+
+// grace is how long a mail that is being handed over may go on after the operator was told to stop. Cut off, it might
+// have been taken, and would have to be sent again.
+const grace = 10 * time.Second
+
+// handOver sends a mail, unless it could not be composed, and says how that ended.
+func (d Deps) handOver(ctx context.Context, t try, message mail.Message, composed error) outcome {
+	err := composed
+	if err == nil {
+		sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
+		err = d.Invitations.SMTP.Send(sending, message)
+	}
+	now := metav1.NewTime(d.Clock.Now())
+	o := outcome{try: t}
+	switch o.kind, o.reason, o.words = t.classify(err); o.kind {
+	case sent:
+		o.sentAt = &now
+	case mail.Permanent:
+		o.rejectedAt = &now
+	default:
+		next := metav1.NewTime(now.Add(rules.Retry(t.attempts, o.kind == mail.Unavailable, rand.Float64()))) //nolint:gosec // jitter needs no secret
+		o.nextAttemptAt = &next
+	}
+	return o
+}
+
+func (s mailing) classify(err error) (kind mail.Kind, reason, words string) {
+	if err == nil {
+		return sent, s.sent, s.taken
+	}
+	var failure *mail.Error
+	if !errors.As(err, &failure) {
+		// It could not be composed: no server ever will take it.
+		return mail.Permanent, s.rejected, err.Error()
+	}
+	reason = map[mail.Kind]string{
+		mail.Permanent:   s.rejected,
+		mail.Temporary:   s.deferred,
+		mail.Ambiguous:   s.deferred,
+		mail.Unavailable: v1alpha1.ReasonMailerUnavailable,
+	}[failure.Kind]
+	return failure.Kind, reason, failure.Error()
+}
+
+// persistence is how long a worker tries to record an outcome before it leaves the rest to a later reconcile, which
+// would send the same mail again. It outlasts a restart of the API server.
+const persistence = 40 * time.Second
+
+// between are the waits between those tries. They grow to the cap and stay there.
+var between = wait.Backoff{Duration: 20 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 12, Cap: 2 * time.Second}
+
+// persist records an outcome in the newest version of the member, tells it, and comes back when the next try is due. note
+// writes it down; it says no when the member was told of something else since, and the outcome is nobody's any more.
+func (d Deps) persist(ctx context.Context, m *v1alpha1.OrgMember, o outcome, note func(fresh *v1alpha1.OrgMember) bool) (ctrl.Result, error) {
+	// The mail is out: record it even when the operator is being stopped.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistence)
+	defer cancel()
+
+	err := between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+		fresh := &v1alpha1.OrgMember{}
+		if err := d.Live.Get(ctx, client.ObjectKeyFromObject(m), fresh); err != nil {
+			return apierrors.IsNotFound(err), nil
+		}
+		before := fresh.DeepCopy()
+		if fresh.UID != m.UID || !note(fresh) {
+			return true, nil
+		}
+		if err := d.patchStatus(ctx, before, fresh); err != nil {
+			return apierrors.IsNotFound(err), nil
+		}
+		o.tally.count(o.kind)
+		d.tellOutcome(ctx, fresh, o)
+		return true, nil
+	})
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("record the outcome of a mail: %w", err)
+	}
+	if o.nextAttemptAt == nil {
+		return ctrl.Result{}, nil
+	}
+	return d.wakeAt(o.nextAttemptAt.Time), nil
+}
+
+// tellOutcome logs an outcome and emits an Event. Neither says who the mail is for but by the name of the object.
+func (d Deps) tellOutcome(ctx context.Context, m *v1alpha1.OrgMember, o outcome) {
+	log := ctrl.LoggerFrom(ctx)
+	if o.kind == sent {
+		d.Recorder.Eventf(m, nil, corev1.EventTypeNormal, o.reason, o.action, "%s", o.words)
+		log.Info(o.name+" sent", "serial", o.serial)
+		return
+	}
+	d.Recorder.Eventf(m, nil, corev1.EventTypeWarning, o.reason, o.action, "%s", o.words)
+	log.Info(o.name+" not sent", "serial", o.serial, "reason", o.reason, "answer", o.words)
+}
+
+// maxName is how much of a name mails show, in characters.
+const maxName = 100
+
+// organizationName is what mails call an organization.
+func organizationName(o *v1alpha1.Organization) string {
+	return cmp.Or(tenanttext.Line(rules.Name(o), maxName), o.Name)
+}
+
+// envelope addresses a mail to a member. sort and serial tell the member's mails apart for good.
+func (i Invitations) envelope(m *v1alpha1.OrgMember, serial int32, sort string, date time.Time) mail.Envelope {
+	return mail.Envelope{
+		MessageID: fmt.Sprintf("%s.%d.%s@%s", m.UID, serial, sort, i.From.Domain()),
+		From:      i.From,
+		To:        mail.Address{Name: string(m.Spec.DisplayName), Address: string(m.Spec.Email)},
+		Date:      date,
+	}
+}
