@@ -4,6 +4,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -247,4 +248,39 @@ func permissions(t *testing.T, role rbacv1.ClusterRole) []config.Permission {
 		}
 	}
 	return all
+}
+
+// TestDocumentedTable keeps docs/roles.md to the table that the tests go through.
+func TestDocumentedTable(t *testing.T) {
+	doc, err := os.ReadFile("../docs/roles.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(doc), config.Table()) {
+		t.Errorf("docs/roles.md does not hold the table; it should be:\n%s", config.Table())
+	}
+}
+
+// TestEveryPartIsJudged guards against a new field of the Organization that everybody who may edit any part could edit.
+func TestEveryPartIsJudged(t *testing.T) {
+	rules, err := os.ReadFile("policy/organization.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged := func(path string) bool {
+		return strings.Contains(string(rules), "object.spec."+path+" == ") || strings.Contains(string(rules), "object.spec.?"+path+" == ") ||
+			strings.Contains(string(rules), "object.spec.?"+path+".orValue")
+	}
+	for field := range reflect.TypeFor[v1alpha1.OrganizationSpec]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "subscription" {
+			for part := range reflect.TypeFor[v1alpha1.OrganizationSubscription]().Fields() {
+				if partName, _, _ := strings.Cut(part.Tag.Get("json"), ","); !judged("subscription.?" + partName) {
+					t.Errorf("config/policy/organization.yaml does not judge spec.subscription.%s", partName)
+				}
+			}
+		} else if !judged(name) {
+			t.Errorf("config/policy/organization.yaml does not judge spec.%s", name)
+		}
+	}
 }

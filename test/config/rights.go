@@ -134,7 +134,11 @@ func Table() string {
 	says := map[byte]string{'+': "+", '-': "-", 'o': "o", 'm': "Members only", 'p': "platform"}
 	table := "| right | RBAC rule | Owner | Admin | BillingAdmin | UserAdmin | Member |\n|---|---|---|---|---|---|---|\n"
 	for _, r := range Rights {
-		table += "| " + r.Name + " | " + r.Rule + " |"
+		rule := r.Rule
+		if strings.Contains(rule, ":") {
+			rule = "`" + strings.ReplaceAll(rule, "; ", "`<br>`") + "`"
+		}
+		table += "| " + r.Name + " | " + rule + " |"
 		for column := range r.Cells {
 			table += " " + says[r.Cells[column]] + " |"
 		}
