@@ -11,8 +11,8 @@ type Administration string
 const (
 	// AdministrationShared lets admins do everything but transfer the ownership and change the administration itself.
 	AdministrationShared Administration = "Shared"
-	// AdministrationOwnerOnly keeps to the owner alone: deleting the organization, and, where the admission policies are
-	// installed, adding and removing admins and billing admins, editing billing and cancelling the subscription.
+	// AdministrationOwnerOnly keeps to the owner alone: deleting the organization, adding and removing admins and billing
+	// admins, editing billing and cancelling the subscription.
 	AdministrationOwnerOnly Administration = "OwnerOnly"
 )
 

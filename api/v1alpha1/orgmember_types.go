@@ -122,12 +122,12 @@ type OrgMemberSpec struct {
 	// +optional
 	Invitation *MemberInvitation `json:"invitation,omitempty"`
 
-	// invitedBy is the Kubernetes user who created this OrgMember. It never changes. Leave it out: it is for an admission
-	// policy to stamp, and without one it is nobody's word.
-	// At most 320 characters.
+	// invitedBy is the Kubernetes user who created this OrgMember. It never changes. Leave it out: the API server stamps it
+	// where config/policy/stamp is installed, and refuses any other name than the creator's where it is not.
+	// At most 1024 characters.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=320
+	// +kubebuilder:validation:MaxLength=1024
 	InvitedBy string `json:"invitedBy,omitempty"`
 }
 

@@ -39,9 +39,9 @@ type OrgMemberSpecApplyConfiguration struct {
 	Suspended *bool `json:"suspended,omitempty"`
 	// invitation says how the member is brought in. By mail when left out.
 	Invitation *MemberInvitationApplyConfiguration `json:"invitation,omitempty"`
-	// invitedBy is the Kubernetes user who created this OrgMember. It never changes. Leave it out: it is for an admission
-	// policy to stamp, and without one it is nobody's word.
-	// At most 320 characters.
+	// invitedBy is the Kubernetes user who created this OrgMember. It never changes. Leave it out: the API server stamps it
+	// where config/policy/stamp is installed, and refuses any other name than the creator's where it is not.
+	// At most 1024 characters.
 	InvitedBy *string `json:"invitedBy,omitempty"`
 }
 
