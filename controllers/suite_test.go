@@ -57,7 +57,7 @@ func run(m *testing.M) (code int, err error) {
 			err = stopped
 		}
 	}()
-	if err := plane.Kustomize(ctx, "config/default"); err != nil {
+	if err := plane.Install(ctx); err != nil {
 		return 1, err
 	}
 	if rights, err = plane.Operator(ctx); err != nil {
