@@ -27,16 +27,16 @@ func unguarded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range shipped.Bindings {
-		removed(t, &shipped.Bindings[i])
-	}
-	holding(t, false)
 	t.Cleanup(func() {
 		for i := range shipped.Bindings {
 			restore(t, &shipped.Bindings[i])
 		}
 		holding(t, true)
 	})
+	for i := range shipped.Bindings {
+		removed(t, &shipped.Bindings[i])
+	}
+	holding(t, false)
 }
 
 // trusting makes an operator take the policies for installed.
@@ -51,12 +51,12 @@ func unstamped(t *testing.T) {
 	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(binding), binding); err != nil {
 		t.Fatal(err)
 	}
-	removed(t, binding)
-	stamping(t, false)
 	t.Cleanup(func() {
 		restore(t, binding)
 		stamping(t, true)
 	})
+	removed(t, binding)
+	stamping(t, false)
 }
 
 // removed deletes an object of the installation.
@@ -82,18 +82,22 @@ func restore(t *testing.T, o client.Object) {
 // moments after they are stored, all of them at once.
 func holding(t *testing.T, want bool) {
 	t.Helper()
-	const name = "policies-probe"
+	const home = "policies-probe"
 	ctx := context.Background()
-	probe := func(name, owner string) *v1alpha1.Organization {
-		return &v1alpha1.Organization{ObjectMeta: metav1.ObjectMeta{Namespace: "policies-probe", Name: name}, Spec: v1alpha1.OrganizationSpec{Owner: owner}}
+	probe := func(name string) *v1alpha1.Organization {
+		return &v1alpha1.Organization{ObjectMeta: metav1.ObjectMeta{Namespace: home, Name: name}, Spec: v1alpha1.OrganizationSpec{Owner: "nobody"}}
 	}
-	for _, o := range []client.Object{namespace(name), probe("first", "nobody")} {
-		if err := client.IgnoreAlreadyExists(admin.Create(ctx, o)); err != nil {
+	for _, o := range []client.Object{namespace(home), probe("first")} {
+		err := admin.Get(ctx, client.ObjectKeyFromObject(o), o)
+		if apierrors.IsNotFound(err) {
+			err = admin.Create(ctx, o)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	gomega.NewWithT(t).Eventually(func() error {
-		err := admin.Create(ctx, probe("second", "nobody"), client.DryRunAll)
+		err := admin.Create(ctx, probe("second"), client.DryRunAll)
 		if apierrors.IsForbidden(err) != want {
 			return fmt.Errorf("a second Organization: %w", err)
 		}

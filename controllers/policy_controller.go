@@ -110,12 +110,13 @@ func (p *policyWatch) wakes(all func(ctx context.Context) requests) handler.Even
 // changed says whether the state is another than at the last look. What a start finds is no change: a start looks at
 // everything, and only after these events.
 func (p *policyWatch) changed(ctx context.Context, initial bool) bool {
+	// Policies and bindings have a watch each. Asked outside, an older answer could come in after a newer one.
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	state, err := p.state(ctx)
 	if err != nil {
 		return false // the cache is being stopped
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	before := p.last
 	p.last = state.Message()
 	return !initial && p.last != before

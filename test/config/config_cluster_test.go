@@ -45,6 +45,7 @@ func TestConfig(t *testing.T) {
 	t.Run("the pods fit the restricted level", func(t *testing.T) { testPodSecurity(t, admin) })
 	t.Run("the table, cell by cell", func(t *testing.T) { testTable(t, admin) })
 	t.Run("workspace-admin hands on nothing", func(t *testing.T) { testWorkspaceAdmin(t, c, admin) })
+	t.Run("the policies as applied are the policies as shipped", func(t *testing.T) { testPolicies(t, admin) })
 	t.Run("the operator is no cluster-admin", func(t *testing.T) { testOperator(t, c, admin) })
 	t.Run("applied again, nothing changes", func(t *testing.T) { testApplyTwice(t, c) })
 	t.Run("samples and explanations", func(t *testing.T) { testSamples(t, c, admin) })
@@ -247,6 +248,11 @@ func testOperator(t *testing.T, c *cluster.Cluster, admin kubernetes.Interface) 
 		{"create", rbacv1.GroupName, "roles", "", false},
 		{"update", rbacv1.GroupName, "clusterroles", "", false},
 		{"create", "coordination.k8s.io", "leases", "", false},
+		{"watch", "admissionregistration.k8s.io", "validatingadmissionpolicies", "", true},
+		{"watch", "admissionregistration.k8s.io", "validatingadmissionpolicybindings", "", true},
+		{"update", "admissionregistration.k8s.io", "validatingadmissionpolicies", "", false},
+		{"delete", "admissionregistration.k8s.io", "validatingadmissionpolicybindings", "", false},
+		{"get", "admissionregistration.k8s.io", "mutatingadmissionpolicies", "", false},
 	} {
 		permission := authorizationv1.ResourceAttributes{Namespace: home, Verb: test.verb, Group: test.group, Resource: test.resource, Subresource: test.subresource}
 		if got := review(t, admin, operator, permission); got != test.want {
