@@ -97,7 +97,8 @@ func TestNothingNewWithoutThePolicies(t *testing.T) {
 	}
 	h.enforced(acme, "False/PolicyMissing", "0")
 
-	reinstall(t, installed)
+	h.settles()
+	reinstall(t, installed) // and nothing else happens
 	h.enforced(acme, "True/PoliciesInstalled", "1")
 	h.owns(acme, adam)
 	h.becomes(acme, "Ready", "True/Ready")
@@ -137,7 +138,14 @@ func TestStartWithoutThePolicies(t *testing.T) {
 	if acme.Status.Owner != "" {
 		t.Errorf("%s owns", acme.Status.Owner)
 	}
-	reinstall(t, installed)
+	h.settles()
+	before := h.versions()
+	h.restart(t)
+	h.settles()
+	if diff := cmp.Diff(before, h.versions()); diff != "" {
+		t.Errorf("a restart wrote: %s", diff)
+	}
+	reinstall(t, installed) // and nothing else happens
 	h.owns(acme, jane)
 	h.becomes(acme, "Ready", "True/Ready")
 	h.becomes(web, "Ready", "True/Ready")
