@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -55,10 +56,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return err
-	}
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return err
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
@@ -78,7 +76,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	reader := facts.Reader{Reader: mgr.GetClient(), Clock: clock.RealClock{}, UsernamePrefix: o.usernamePrefix}
+	policies, err := facts.NewPolicies(mgr.GetClient())
+	if err != nil {
+		return err
+	}
+	reader := facts.Reader{Reader: mgr.GetClient(), Clock: clock.RealClock{}, Guard: policies.State, UsernamePrefix: o.usernamePrefix}
 	if err := controllers.Setup(ctx, mgr, controllers.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Facts: reader, Clock: reader.Clock, Metrics: counters,
 		Recorder:    mgr.GetEventRecorder("orgkeeper"),
@@ -87,7 +89,7 @@ func run(ctx context.Context, o options) error {
 	}); err != nil {
 		return err
 	}
-	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock})
+	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.PolicyCollector{State: reader.Guard})
 	page := portal.Handler(portal.Config{
 		Verify: keys.Verify,
 		Store:  portal.ClusterStore{Facts: reader, Live: mgr.GetAPIReader(), Client: mgr.GetClient()},
@@ -96,7 +98,7 @@ func run(ctx context.Context, o options) error {
 	})
 	for _, server := range []*manager.Server{
 		serve("portal", o.portalAddress, page),
-		serve("ops", o.metricsAddress, ops(mgr.GetCache())),
+		serve("ops", o.metricsAddress, ops(mgr.GetCache(), reader.Guard)),
 	} {
 		if err := mgr.Add(server); err != nil {
 			return err

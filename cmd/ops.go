@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -10,11 +11,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/orgkeeper/orgkeeper/internal/guard"
 )
 
 // ops serves what those who run the operator look at: /metrics, /healthz (the process serves) and /readyz (the cache is
-// filled, so that the page can answer). A mail server that is down makes no replica unready.
-func ops(c cache.Cache) http.Handler {
+// filled, so that the page can answer). A mail server that is down makes no replica unready, nor do admission policies that
+// are not as shipped: the page goes on, and so must the end of access. A second line of /readyz tells of them.
+func ops(c cache.Cache, policies func(context.Context) (guard.State, error)) http.Handler {
 	filled := func(r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
@@ -23,9 +27,21 @@ func ops(c cache.Cache) http.Handler {
 		}
 		return nil
 	}
+	ready := http.StripPrefix("/readyz", &healthz.Handler{Checks: map[string]healthz.Checker{"cache": filled}})
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	mux.Handle("/healthz", http.StripPrefix("/healthz", &healthz.Handler{}))
-	mux.Handle("/readyz", http.StripPrefix("/readyz", &healthz.Handler{Checks: map[string]healthz.Checker{"cache": filled}}))
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		ready.ServeHTTP(w, r)
+		if filled(r) != nil {
+			return
+		}
+		switch state, err := policies(r.Context()); {
+		case err != nil:
+			_, _ = fmt.Fprintf(w, "\npolicies: %v\n", err)
+		case !state.Enforced():
+			_, _ = fmt.Fprintf(w, "\npolicies: %s\n", state.Message())
+		}
+	})
 	return mux
 }

@@ -19,14 +19,34 @@ import (
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
-// applyBindings makes the RoleBindings of these names in a namespace be as wanted. What exists is changed in place and
-// only as it was read: whoever acts on old facts meets a conflict instead of giving access back. One that cannot be
-// written does not hold up the others.
+// keepBindings is applyBindings in a home, which takes whatever is to go, and gives what is new only while the home is
+// guarded. It says whether it withheld something.
+func (d Deps) keepBindings(ctx context.Context, h rules.Home, namespace string, names []string, wanted []rbacv1.RoleBinding) (withheld bool, err error) {
+	if !h.Guarded {
+		// Live: one that lost the label that the cache goes by is to be cut as well.
+		present, err := facts.BindingsFrom(ctx, d.Live, namespace, names)
+		if err != nil {
+			return false, err
+		}
+		wanted, withheld = rbac.Kept(wanted, present)
+		return withheld, d.applyTo(ctx, names, present, wanted)
+	}
+	return false, d.applyBindings(ctx, namespace, names, wanted)
+}
+
+// applyBindings makes the RoleBindings of these names in a namespace be as wanted.
 func (d Deps) applyBindings(ctx context.Context, namespace string, names []string, wanted []rbacv1.RoleBinding) error {
 	existing, err := d.Facts.Bindings(ctx, namespace, names)
 	if err != nil {
 		return err
 	}
+	return d.applyTo(ctx, names, existing, wanted)
+}
+
+// applyTo makes existing RoleBindings of these names be as wanted. What exists is changed in place and only as it was read:
+// whoever acts on old facts meets a conflict instead of giving access back. One that cannot be written does not hold up
+// the others.
+func (d Deps) applyTo(ctx context.Context, names []string, existing, wanted []rbacv1.RoleBinding) error {
 	var lost error
 	var faults []error
 	for _, name := range names {

@@ -82,7 +82,7 @@ func (i Invitations) message(h rules.Home, m *v1alpha1.OrgMember) (mail.Message,
 		Role:         string(m.Spec.Role),
 		Expires:      s.ExpiresAt.Time,
 		AcceptURL:    i.PortalURL + "/i/" + token,
-		// No inviter: spec.invitedBy is a claim until admission policies stamp it, and mails do not repeat claims.
+		Inviter:      rules.Inviter(h, m),
 	}
 	if m.Spec.Invitation != nil {
 		inv.Message = m.Spec.Invitation.Message

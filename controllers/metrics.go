@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/guard"
 	"github.com/orgkeeper/orgkeeper/internal/mail"
 )
 
@@ -120,6 +121,35 @@ func (c MemberCollector) Collect(metrics chan<- prometheus.Metric) {
 		metrics <- prometheus.MustNewConstMetric(membersMetric, prometheus.GaugeValue, float64(count), string(state))
 	}
 	metrics <- prometheus.MustNewConstMetric(unsentMetric, prometheus.GaugeValue, oldest.Seconds())
+}
+
+// PolicyCollector tells, when asked, whether the admission policies are as shipped. Every replica tells the same.
+type PolicyCollector struct {
+	State func(ctx context.Context) (guard.State, error)
+}
+
+var enforcedMetric = prometheus.NewDesc("orgkeeper_policy_enforced",
+	"1 while the admission policies are installed as shipped; 0 while they are not, and nothing new is granted.", nil, nil)
+
+// Describe names the metric.
+func (c PolicyCollector) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- enforcedMetric
+}
+
+// Collect asks.
+func (c PolicyCollector) Collect(metrics chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	state, err := c.State(ctx)
+	if err != nil {
+		metrics <- prometheus.NewInvalidMetric(enforcedMetric, err)
+		return
+	}
+	enforced := 0.0
+	if state.Enforced() {
+		enforced = 1
+	}
+	metrics <- prometheus.MustNewConstMetric(enforcedMetric, prometheus.GaugeValue, enforced)
 }
 
 // unsentSince is since when an invitation waits to be sent.

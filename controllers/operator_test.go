@@ -63,9 +63,9 @@ func operate(t *testing.T, options ...func(*operator)) *operator {
 
 // together runs tests at once, each in a home of its own, with one operator. Most of their time they wait: a namespace
 // takes kube-controller-manager five seconds to delete.
-func together(t *testing.T, tests map[string]func(*home)) {
+func together(t *testing.T, tests map[string]func(*home), options ...func(*operator)) {
 	t.Helper()
-	o := operate(t)
+	o := operate(t, options...)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -138,10 +138,15 @@ func (o *operator) dependencies(t *testing.T, mgr manager.Manager) controllers.D
 	if err != nil {
 		t.Fatal(err)
 	}
+	policies, err := facts.NewPolicies(mgr.GetClient())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.registry.MustRegister(controllers.PolicyCollector{State: policies.State})
 	d := controllers.Deps{
 		Client:   mgr.GetClient(),
 		Live:     mgr.GetAPIReader(),
-		Facts:    facts.Reader{Reader: mgr.GetClient(), Clock: o.clock},
+		Facts:    facts.Reader{Reader: mgr.GetClient(), Clock: o.clock, Guard: policies.State},
 		Recorder: mgr.GetEventRecorder("orgkeeper"),
 		Clock:    o.clock,
 		Roles:    rbac.Roles{View: "view", Edit: "edit", Admin: "orgkeeper:workspace-admin"},

@@ -34,6 +34,9 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	if !inForce {
 		before := o.DeepCopy()
 		o.Status = v1alpha1.OrganizationStatus{Conditions: o.Status.Conditions}
+		if err := r.reportPolicies(ctx, o); err != nil {
+			return ctrl.Result{}, err
+		}
 		return r.finish(ctx, before, o, rules.JudgeOrganization(h, o, nil, false), rules.Never)
 	}
 	if err := r.claim(ctx, h, o, v1alpha1.FinalizerOrganization); err != nil {
@@ -49,7 +52,11 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	}
 	roll := rules.Take(h, members, facts.RobotHomes(o.Namespace, workspaces))
 	before := o.DeepCopy()
-	if err := r.applyBindings(ctx, o.Namespace, rbac.HomeBindings, rbac.Home(o, roll.Access)); err != nil {
+	if err := r.reportPolicies(ctx, o); err != nil {
+		return ctrl.Result{}, err
+	}
+	withheld, err := r.keepBindings(ctx, h, o.Namespace, rbac.HomeBindings, rbac.Home(o, roll.Access))
+	if err != nil {
 		return r.finishIncomplete(ctx, before, o, err, roll.Wake)
 	}
 	o.Status.Owner, o.Status.Transfers = roll.Recorded, rules.Transfers(o, roll.Recorded, members, h.Now)
@@ -58,7 +65,25 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	o.Status.Workspaces = new(int32(len(workspaces)))
 	r.reportRedundancy(o, roll.Admins)
 	wanted := slices.ContainsFunc(members, func(m v1alpha1.OrgMember) bool { return m.Name == o.Spec.Owner })
-	return r.finish(ctx, before, o, rules.JudgeOrganization(h, o, roll.Owner, wanted), roll.Wake)
+	return r.finish(ctx, before, o, rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld), roll.Wake)
+}
+
+// reportPolicies says whether the admission policies are as shipped, in every Organization, since only the platform sees
+// the policies themselves.
+func (r *OrganizationReconciler) reportPolicies(ctx context.Context, o *v1alpha1.Organization) error {
+	state, err := r.Facts.Guard(ctx)
+	if err != nil {
+		return err
+	}
+	status, reason := metav1.ConditionTrue, v1alpha1.ReasonPoliciesInstalled
+	switch {
+	case state.Missing():
+		status, reason = metav1.ConditionFalse, v1alpha1.ReasonPolicyMissing
+	case !state.Enforced():
+		status, reason = metav1.ConditionFalse, v1alpha1.ReasonPolicyAltered
+	}
+	r.condition(o, v1alpha1.ConditionPolicyEnforced, status, reason, state.Message())
+	return nil
 }
 
 func (r *OrganizationReconciler) reportRedundancy(o *v1alpha1.Organization, admins []string) {
@@ -99,6 +124,7 @@ func (r *OrganizationReconciler) finalize(ctx context.Context, h rules.Home, o *
 // SetupWithManager registers the controller and what wakes it.
 func (r *OrganizationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	w := watches{r.Client, r.Facts}
+	policies := &policyWatch{state: r.Facts.Guard}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("organization").
 		For(&v1alpha1.Organization{}).
@@ -107,6 +133,8 @@ func (r *OrganizationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.OrgMember{}, w.rollChanged(), standingMatters).
 		Watches(&v1alpha1.Workspace{}, w.eachIn(w.organizations), workspaceMatters).
 		Watches(bindingKind, w.each(w.organizationOfBinding)).
+		Watches(policyKind, policies.wakes(w.everyOrganization)).
+		Watches(policyBindingKind, policies.wakes(w.everyOrganization)).
 		WatchesMetadata(namespaceKind, w.eachHome(w.organizations), terminationMatters).
 		Complete(reconciler(r.Client, r))
 }

@@ -24,7 +24,6 @@ func TestRemoval(t *testing.T) {
 		"whole home, of retained work":      removeHomeRetained,
 		"home that opens and closes again":  removeAtOnce,
 		"member without an organization":    removeOrphan,
-		"organization that is a duplicate":  removeDuplicate,
 		"everything with kubectl delete -f": removeAll,
 	})
 }

@@ -11,12 +11,20 @@ import (
 
 func TestRivals(t *testing.T) {
 	together(t, map[string]func(*home){
+		"one email in two cases":          sameEmail,
+		"one username twice":              sameUsername,
+		"robots of here and of elsewhere": robots,
+	})
+}
+
+// A second Organization gets past the policies only when both are created at once.
+func TestRivalOrganizations(t *testing.T) {
+	unguarded(t)
+	together(t, map[string]func(*home){
 		"two organizations in one namespace": twoOrganizations,
 		"the owner of the second":            rivalsOwner,
-		"one email in two cases":             sameEmail,
-		"one username twice":                 sameUsername,
-		"robots of here and of elsewhere":    robots,
-	})
+		"the second is removed":              removeDuplicate,
+	}, trusting)
 }
 
 // younger waits until a new object gets a later creation time than any before: the API server counts in whole seconds,

@@ -68,6 +68,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
 	if err := facts.AddIndexes(ctx, mgr.GetFieldIndexer(), d.Facts.UsernamePrefix); err != nil {
 		return err
 	}
+	// Every replica asks for them; only the leader's controllers below would fill the cache with them at the start.
+	for _, kind := range []client.Object{policyKind, policyBindingKind} {
+		if _, err := mgr.GetCache().GetInformer(ctx, kind); err != nil {
+			return err
+		}
+	}
 	for _, setup := range []func(ctrl.Manager) error{
 		(&OrganizationReconciler{d}).SetupWithManager,
 		(&OrgMemberReconciler{d}).SetupWithManager,
@@ -75,6 +81,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
 		(&OwnershipMailReconciler{d}).SetupWithManager,
 		(&WorkspaceReconciler{d}).SetupWithManager,
 		(&WorkspaceAssignmentReconciler{d}).SetupWithManager,
+		(&PolicyReconciler{Deps: d}).SetupWithManager,
 	} {
 		if err := setup(mgr); err != nil {
 			return err

@@ -21,18 +21,37 @@ import (
 // Where nothing changed nothing is written: a new operator that looks at everything changes no resourceVersion and sends
 // no mail.
 func TestRestartWritesNothing(t *testing.T) {
-	o := operate(t)
-	h := o.home(t)
+	h := operate(t).home(t)
 	h.create(h.samples()...)
-	h.create(h.organization("second", "joe"), h.workspace("taken", wants("default")), h.assignment("nobody", "nobody", v1alpha1.AccessEdit, "web"))
+	restartWritesNothing(h)
+}
+
+// The same of a second Organization.
+func TestRestartAmongRivalsWritesNothing(t *testing.T) {
+	unguarded(t)
+	h := operate(t, trusting).home(t)
+	h.create(h.samples()...)
+	h.create(h.organization("second", "joe"))
+	restartWritesNothing(h)
+}
+
+func restartWritesNothing(h *home) {
+	t := h.t
+	h.create(h.workspace("taken", wants("default")), h.assignment("nobody", "nobody", v1alpha1.AccessEdit, "web"))
 	h.settles()
+	organizations := 0
+	for _, o := range h.all() {
+		if _, ok := o.(*v1alpha1.Organization); ok {
+			organizations++
+		}
+	}
 	before := h.versions()
 	mails := len(h.mail.to(h.user("mia")))
 	for range 2 {
 		seen := h.reconciled()
 		h.restart(t)
 		h.eventually("the new operator looked at everything", func() error {
-			for controller, objects := range map[string]int{"organization": 2, "orgmember": 5, "invitation": 5, "workspace": 3, "workspaceassignment": 3} {
+			for controller, objects := range map[string]int{"organization": organizations, "orgmember": 5, "invitation": 5, "workspace": 3, "workspaceassignment": 3} {
 				if got := h.reconciled()[controller] - seen[controller]; got < objects {
 					return fmt.Errorf("%s: %v of %d", controller, got, objects)
 				}

@@ -57,9 +57,10 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		return ctrl.Result{}, err
 	}
 	before := w.DeepCopy()
+	withheld := false
 	if step.Holds() {
 		w.Status.Namespace = rules.NamespaceName(w)
-		err = r.applyBindings(ctx, w.Status.Namespace, rbac.WorkspaceBindings, rbac.Workspace(w, r.Roles, access))
+		withheld, err = r.keepBindings(ctx, h, w.Status.Namespace, rbac.WorkspaceBindings, rbac.Workspace(w, r.Roles, access))
 	} else {
 		w.Status.Namespace = ""
 		err = r.endAccess(ctx, w.Namespace, w.Name)
@@ -67,7 +68,7 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if err = cmp.Or(err, marked); err != nil {
 		return r.finishIncomplete(ctx, before, w, err, access.Wake)
 	}
-	return r.finish(ctx, before, w, verdict, access.Wake)
+	return r.finish(ctx, before, w, verdict.Withheld(withheld), access.Wake)
 }
 
 // applyNamespace takes a step about the namespace.
@@ -215,6 +216,7 @@ func factsOf(meta *metav1.PartialObjectMetadata) rules.NamespaceFacts {
 // SetupWithManager registers the controller and what wakes it.
 func (r *WorkspaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	w := watches{r.Client, r.Facts}
+	policies := &policyWatch{state: r.Facts.Guard}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspace").
 		WithOptions(severalAtOnce).
@@ -224,6 +226,8 @@ func (r *WorkspaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.OrgMember{}, w.eachSoon(w.workspacesOfMember), standingMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.eachSoon(w.workspacesOfAssignment), assignmentMatters).
 		Watches(bindingKind, w.each(w.workspaceOfBinding)).
+		Watches(policyKind, policies.wakes(w.everyWorkspace)).
+		Watches(policyBindingKind, policies.wakes(w.everyWorkspace)).
 		WatchesMetadata(namespaceKind, w.each(w.workspacesOfNamespace), namespaceMatters).
 		Complete(reconcile.Func(func(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 			return quiet(r.Reconcile(ctx, req))

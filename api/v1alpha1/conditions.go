@@ -17,7 +17,9 @@ const (
 	// ConditionAdminRedundancy is False while there are less than two usable admins (see status.admins): should that person be
 	// away, nobody might be there to act. Who is leaving is not counted on, though they are an admin until then.
 	ConditionAdminRedundancy = "AdminRedundancy"
-	// ConditionPolicyEnforced says whether the admission policies that uphold the role rules are installed as shipped.
+	// ConditionPolicyEnforced says whether the admission policies that uphold the role rules are installed as shipped. While
+	// it is False nothing new is granted: no role, no access and no ownership. What people have stays, and what ends, ends.
+	// All that was declared meanwhile comes into force when it is True again, so look through it before.
 	ConditionPolicyEnforced = "PolicyEnforced"
 )
 
@@ -49,6 +51,10 @@ const (
 	ReasonDeleting = "Deleting"
 	// ReasonOrganizationNotFound: the namespace has no Organization (yet). Nothing is granted; it heals when one arrives.
 	ReasonOrganizationNotFound = "OrganizationNotFound"
+	// ReasonPolicyNotEnforced: something declared is withheld until the admission policies are as shipped; the condition
+	// PolicyEnforced of the Organization says what is wrong with them. It is granted by itself then. An OrgMember that is
+	// Active meanwhile may lack the access of the role that it shows.
+	ReasonPolicyNotEnforced = "PolicyNotEnforced"
 	// ReasonOrganizationDeleting: the Organization, or its home namespace, is being deleted; access has ended.
 	ReasonOrganizationDeleting = "OrganizationDeleting"
 )
@@ -64,6 +70,12 @@ const (
 	ReasonOwnerNotUsable = "OwnerNotUsable"
 	// ReasonDuplicateOrganization: the namespace has an older Organization, which wins.
 	ReasonDuplicateOrganization = "DuplicateOrganization"
+	// ReasonPoliciesInstalled: all admission policies and their bindings are installed as shipped.
+	ReasonPoliciesInstalled = "PoliciesInstalled"
+	// ReasonPolicyMissing: an admission policy or binding is not installed, or is being deleted.
+	ReasonPolicyMissing = "PolicyMissing"
+	// ReasonPolicyAltered: an admission policy or binding says something else than the one that is shipped.
+	ReasonPolicyAltered = "PolicyAltered"
 	// ReasonSeveralAdmins: two or more usable admins.
 	ReasonSeveralAdmins = "SeveralAdmins"
 	// ReasonOneAdmin: one usable admin only.

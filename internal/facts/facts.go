@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/guard"
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
@@ -25,6 +26,8 @@ type Reader struct {
 	client.Reader
 	// Clock tells the moment that facts are about.
 	Clock clock.PassiveClock
+	// Guard says whether the admission policies are as shipped: Policies.State, but in tests.
+	Guard func(ctx context.Context) (guard.State, error)
 	// UsernamePrefix comes before an email to make the default username.
 	UsernamePrefix string
 }
@@ -35,6 +38,11 @@ var shared = client.UnsafeDisableDeepCopy
 // Home reads what there is to know of a home namespace.
 func (r Reader) Home(ctx context.Context, namespace string) (rules.Home, error) {
 	h := rules.Home{Namespace: namespace, UsernamePrefix: r.UsernamePrefix, Now: r.Clock.Now()}
+	state, err := r.Guard(ctx)
+	if err != nil {
+		return h, err
+	}
+	h.Guarded = state.Enforced()
 	meta, err := r.Namespace(ctx, namespace)
 	if err != nil {
 		return h, err

@@ -1,6 +1,7 @@
 package facts_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/internal/facts"
+	"github.com/orgkeeper/orgkeeper/internal/guard"
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
@@ -38,8 +40,10 @@ func reader(t *testing.T, objects ...client.Object) facts.Reader {
 	for _, i := range all {
 		b = b.WithIndex(i.kind, i.name, i.keys)
 	}
-	return facts.Reader{Reader: b.Build(), Clock: clocktesting.NewFakePassiveClock(now)}
+	return facts.Reader{Reader: b.Build(), Clock: clocktesting.NewFakePassiveClock(now), Guard: enforced}
 }
+
+func enforced(context.Context) (guard.State, error) { return guard.State{}, nil }
 
 func meta(namespace, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: namespace, Name: name, CreationTimestamp: metav1.NewTime(now.Add(-time.Hour))}

@@ -110,6 +110,7 @@ func (s ClusterStore) judge(ctx context.Context, claims invite.Claims, m *v1alph
 	inv := Invitation{
 		Status:  statusOf[rules.JudgeLink(h, f, claims.Serial, claims.Expires)],
 		Role:    string(m.Spec.Role),
+		Inviter: rules.Inviter(h, m),
 		Name:    string(m.Spec.DisplayName),
 		Expires: claims.Expires,
 	}

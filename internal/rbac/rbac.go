@@ -155,6 +155,26 @@ func Both(a, b []rbacv1.Subject) []rbacv1.Subject {
 	return slices.DeleteFunc(slices.Clone(a), func(s rbacv1.Subject) bool { return !in.Has(s) })
 }
 
+// Kept is what of the wanted RoleBindings gives nobody anything that they do not have: of each, the subjects whom the
+// present one of that name and role names. It says whether anything was left out.
+func Kept(wanted, present []rbacv1.RoleBinding) (kept []rbacv1.RoleBinding, withheld bool) {
+	for i := range wanted {
+		want := *wanted[i].DeepCopy()
+		same := func(b rbacv1.RoleBinding) bool { return b.Name == want.Name && b.RoleRef == want.RoleRef }
+		all := len(want.Subjects)
+		if j := slices.IndexFunc(present, same); j >= 0 {
+			want.Subjects = Both(want.Subjects, present[j].Subjects)
+		} else {
+			want.Subjects = nil
+		}
+		withheld = withheld || len(want.Subjects) < all
+		if len(want.Subjects) > 0 {
+			kept = append(kept, want)
+		}
+	}
+	return kept, withheld
+}
+
 // Differ names the users that are in one of two lists of subjects and not in the other, sorted.
 func Differ(a, b []rbacv1.Subject) []string {
 	return sets.List(users(a).SymmetricDifference(users(b)))

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +89,42 @@ func TestWorkspace(t *testing.T) {
 				if !slices.Contains(rbac.WorkspaceBindings, b.Name) {
 					t.Errorf("%s is rendered and gives no access that is known", b.Name)
 				}
+			}
+		})
+	}
+}
+
+// What a home without its policies gets: everything that takes, nothing that gives.
+func TestKept(t *testing.T) {
+	subjects := func(users string) (of []rbacv1.Subject) {
+		for user := range strings.FieldsSeq(users) {
+			of = append(of, rbac.Subject(user))
+		}
+		return of
+	}
+	binding := func(name, role, users string) rbacv1.RoleBinding {
+		return rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, RoleRef: rbacv1.RoleRef{Name: role}, Subjects: subjects(users)}
+	}
+	type bindings = []rbacv1.RoleBinding
+	for name, c := range map[string]struct {
+		reason                string
+		wanted, present, kept bindings
+		withheld              bool
+	}{
+		"as it is":    {"nothing is new", bindings{binding("edit", "e", "mia ann")}, bindings{binding("edit", "e", "ann mia")}, bindings{binding("edit", "e", "mia ann")}, false},
+		"one more":    {"who is there stays", bindings{binding("edit", "e", "mia ann")}, bindings{binding("edit", "e", "mia")}, bindings{binding("edit", "e", "mia")}, true},
+		"one less":    {"who goes, goes", bindings{binding("edit", "e", "mia")}, bindings{binding("edit", "e", "mia ann")}, bindings{binding("edit", "e", "mia")}, false},
+		"the last":    {"a binding for nobody is none", nil, bindings{binding("edit", "e", "mia")}, nil, false},
+		"one another": {"who goes does not wait for who comes", bindings{binding("edit", "e", "ann")}, bindings{binding("edit", "e", "mia")}, nil, true},
+		"the first":   {"no binding comes", bindings{binding("edit", "e", "mia")}, nil, nil, true},
+		"a move": {"out of the one, not into the other", bindings{binding("admins", "a", "mia"), binding("edit", "e", "ann")},
+			bindings{binding("admins", "a", ""), binding("edit", "e", "mia ann")}, bindings{binding("edit", "e", "ann")}, true},
+		"another role": {"what another role gave is not what is wanted", bindings{binding("edit", "e", "mia")}, bindings{binding("edit", "cluster-admin", "mia")}, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kept, withheld := rbac.Kept(c.wanted, c.present)
+			if diff := cmp.Diff(c.kept, kept); diff != "" || withheld != c.withheld {
+				t.Errorf("%s: withheld %t (- want + got)\n%s", c.reason, withheld, diff)
 			}
 		})
 	}

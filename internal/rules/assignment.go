@@ -54,7 +54,7 @@ func JudgeAssignment(h Home, f AssignmentFacts) AssignmentStanding {
 		case whole.Reason == v1alpha1.ReasonGranted:
 			part.Granted = rank(f.Held(part.Namespace)) >= rank(a.Spec.Access)
 			if !part.Granted {
-				part.Reason = v1alpha1.ReasonProgressing
+				part.Reason = underWayVerdict(h, []string{string(name)}).Reason
 				underWay = append(underWay, string(name))
 			}
 		}
@@ -78,9 +78,18 @@ func partsVerdict(h Home, whole Verdict, missing, unready, underWay []string) Ve
 		return waiting(v1alpha1.ReasonWorkspaceNotReady,
 			fmt.Sprintf("Workspace %s has no namespace to work in; see its conditions", strings.Join(unready, ", ")))
 	case underWay != nil:
-		return reconciling(v1alpha1.ReasonProgressing, "access to "+strings.Join(underWay, ", ")+" is being given")
+		return underWayVerdict(h, underWay)
 	}
 	return whole
+}
+
+// underWayVerdict is what can be said of access to workspaces that is to be given and is not there.
+func underWayVerdict(h Home, workspaces []string) Verdict {
+	access := "access to " + strings.Join(workspaces, ", ")
+	if !h.Guarded {
+		return reconciling(v1alpha1.ReasonPolicyNotEnforced, access+" is withheld "+untilGuarded)
+	}
+	return reconciling(v1alpha1.ReasonProgressing, access+" is being given")
 }
 
 // wholeVerdict is what can be said without looking at the workspaces. Its reason Granted stands for "may be granted".

@@ -53,6 +53,13 @@ func TestJudgeAssignment(t *testing.T) {
 			want:  "Reconciling Progressing",
 			parts: []part{{Name: api, Namespace: inAP, Reason: "Progressing"}, {Name: web, Namespace: inWeb, Granted: true, Reason: "Granted"}},
 		},
+		"withheld": {
+			reason: "while the policies are not as shipped nothing is on its way",
+			home:   home(unguarded), assignment: assignment("mia", names(api, web)), member: active, workspaces: both,
+			held:  map[string]v1alpha1.Access{inWeb: edit},
+			want:  "Reconciling PolicyNotEnforced",
+			parts: []part{{Name: api, Namespace: inAP, Reason: "PolicyNotEnforced"}, {Name: web, Namespace: inWeb, Granted: true, Reason: "Granted"}},
+		},
 		"workspace missing": {
 			reason:     "it may still arrive; the others are granted meanwhile",
 			assignment: assignment("mia", names(web, api)), member: active, workspaces: both[:1],
@@ -188,7 +195,7 @@ func TestJudgeAssignment(t *testing.T) {
 			}
 			checkVerdict(t, s.Verdict, map[string]string{
 				"Granted": "mia", "MemberNotFound": "mia", "MemberNotActive": "mia", "AwaitingAcceptance": "mia", "Deleting": "mia",
-				"WorkspaceNotFound": "api", "WorkspaceNotReady": "web, api", "Progressing": "api",
+				"WorkspaceNotFound": "api", "WorkspaceNotReady": "web, api", "Progressing": "api", "PolicyNotEnforced": "api",
 				"OrganizationNotFound": "acme", "OrganizationDeleting": "acme", "AssignmentExpired": "the assignment",
 			}[s.Verdict.Reason])
 			for _, p := range s.Workspaces {

@@ -145,7 +145,7 @@ func acme() *v1alpha1.Organization {
 
 // home is acme's, with jane as the owner in force.
 func home(options ...homeOption) rules.Home {
-	h := rules.Home{Namespace: "acme", Organization: acme(), Owner: "jane", Now: now}
+	h := rules.Home{Namespace: "acme", Organization: acme(), Owner: "jane", Guarded: true, Now: now}
 	for _, option := range options {
 		option(&h)
 	}
@@ -153,6 +153,7 @@ func home(options ...homeOption) rules.Home {
 }
 
 func ownedBy(name string) homeOption   { return func(h *rules.Home) { h.Owner = name } }
+func unguarded(h *rules.Home)          { h.Guarded = false }
 func terminating(h *rules.Home)        { h.Terminating = true }
 func noOrganization(h *rules.Home)     { h.Organization, h.Owner = nil, "" }
 func organizationLeaves(h *rules.Home) { h.Organization.DeletionTimestamp = stamp(now) }

@@ -18,6 +18,9 @@ type Home struct {
 	Terminating bool
 	// Owner names the OrgMember who owns the organization now; empty when nobody does. See Owner.
 	Owner string
+	// Guarded: the admission policies are installed as shipped. Without them nobody knows who declared what, so nobody gets
+	// a role, an access or the ownership who does not have it.
+	Guarded bool
 	// UsernamePrefix comes before an email to make the default username.
 	UsernamePrefix string
 	// Now is the moment the rules are asked about.
@@ -81,6 +84,9 @@ func JudgeOrganization(h Home, o *v1alpha1.Organization, owner *Standing, wanted
 	case !wanted:
 		return waiting(v1alpha1.ReasonOwnerNotFound,
 			fmt.Sprintf("the owner %s is not an OrgMember of namespace %s%s; add it, or name another in spec.owner", o.Spec.Owner, h.Namespace, stillOwns(h)))
+	case h.Owner != o.Spec.Owner && !h.Guarded:
+		return reconciling(v1alpha1.ReasonPolicyNotEnforced,
+			fmt.Sprintf("%s does not become the owner of %s%s %s", o.Spec.Owner, o.Name, stillOwns(h), untilGuarded))
 	case h.Owner != o.Spec.Owner:
 		return waiting(v1alpha1.ReasonOwnerNotUsable,
 			fmt.Sprintf("%s cannot own %s%s; make them an active admin (a person who is not leaving: neither being deleted nor with spec.expiresAt), or name another in spec.owner",

@@ -68,6 +68,14 @@ func TestJudgeOrganization(t *testing.T) {
 			home(), acme(), judged(home(), declined), true, "Ready OwnerNotActive"},
 		"owner not usable, another in force": {"a transfer that cannot be says so, and may heal by itself",
 			home(ownedBy("joe")), acme(), judged(home(), accepted), true, "Waiting OwnerNotUsable"},
+		"transfer while the policies are not as shipped": {"nobody knows who asked for it; it is honoured by itself later",
+			home(ownedBy("joe"), unguarded), acme(), judged(home(), accepted), true, "Reconciling PolicyNotEnforced"},
+		"beginning while the policies are not as shipped": {"the owner to be waits as well",
+			home(ownedBy(""), unguarded), acme(), nil, true, "Reconciling PolicyNotEnforced"},
+		"owner gone while the policies are not as shipped": {"what is missing must be mended anyway",
+			home(ownedBy("joe"), unguarded), acme(), judged(home(), accepted), false, "Waiting OwnerNotFound"},
+		"in force while the policies are not as shipped": {"what is there stays",
+			home(unguarded), acme(), judged(home(), accepted), true, "Ready Ready"},
 		"owner not usable, nobody in force": {"a robot, or somebody suspended from the start",
 			home(ownedBy("")), acme(), nil, true, "Waiting OwnerNotUsable"},
 		"owner protected": {"the organization has its owner: the member's object says what is wrong",
@@ -157,6 +165,49 @@ func TestTransferToNobodyUsable(t *testing.T) {
 				t.Errorf("%s\nstatus.owner is to be %q", c.reason, roll.Recorded)
 			}
 		})
+	}
+}
+
+func TestWithheld(t *testing.T) {
+	good := rules.Verdict{Ready: true, Reason: v1alpha1.ReasonReady}
+	bad := rules.Verdict{Stalled: true, Reason: v1alpha1.ReasonNamespaceConflict}
+	for _, c := range []struct {
+		reason  string
+		verdict rules.Verdict
+		some    bool
+		want    string
+	}{
+		{"nothing is withheld", good, false, "Ready Ready"},
+		{"somebody waits for access", good, true, "Reconciling PolicyNotEnforced"},
+		{"what stands against the object anyway comes first", bad, true, "Stalled NamespaceConflict"},
+	} {
+		if got := says(c.verdict.Withheld(c.some)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.reason, got, c.want)
+		}
+	}
+}
+
+func TestInviter(t *testing.T) {
+	by := func(user string) memberOption { return func(m *v1alpha1.OrgMember) { m.Spec.InvitedBy = user } }
+	oidc := func(h *rules.Home) { h.UsernamePrefix = "oidc:" }
+	for _, c := range []struct {
+		reason string
+		home   rules.Home
+		user   string
+		want   string
+	}{
+		{"a person", home(), "jane@acme.example", "jane@acme.example"},
+		{"nobody is recorded where members are not stamped", home(), "", ""},
+		{"without the policies it is a claim", home(unguarded), "jane@acme.example", ""},
+		{"a pipeline is no person", home(), "system:serviceaccount:flux:flux", ""},
+		{"nor is Kubernetes", home(), "system:admin", ""},
+		{"people know each other by email", home(oidc), "oidc:jane@acme.example", "jane@acme.example"},
+		{"who has no prefix is not the authenticator's", home(oidc), "jane@acme.example", ""},
+		{"nobody is recorded, with a prefix", home(oidc), "", ""},
+	} {
+		if got := rules.Inviter(c.home, member("mia", by(c.user))); got != c.want {
+			t.Errorf("%s: Inviter(%q) = %q, want %q", c.reason, c.user, got, c.want)
+		}
 	}
 }
 

@@ -515,6 +515,14 @@ func TestOwner(t *testing.T) {
 		"while the organization goes":  {"nothing moves any more", home(organizationLeaves), joe(admin, accepted), jane(accepted), "jane"},
 		"though joe is taken as owner": {"a home that knows an owner already makes nobody usable", home(ownedBy("joe")), joe(accepted), jane(accepted), "jane"},
 
+		// While the policies are not as shipped.
+		"unguarded: to a usable admin":     {"nobody knows who asked for it", home(unguarded), joe(admin, accepted), jane(accepted), "jane"},
+		"unguarded: suspended owner":       {"the owner is protected as ever", home(unguarded), jane(accepted, suspended), jane(accepted, suspended), "jane"},
+		"unguarded: the first":             {"ownership is given to nobody new", home(unguarded), jane(admin, accepted), nil, ""},
+		"unguarded: the owner to be":       {"who is recorded stays", home(unguarded), jane(invited), jane(invited), "jane"},
+		"unguarded: from who never joined": {"ownership does not move, whoever has it", home(unguarded), joe(accepted), jane(invited), "jane"},
+		"unguarded: from a robot":          {"a robot never was the owner, and nobody begins", home(unguarded), joe(accepted), ci, ""},
+
 		// From an owner to be.
 		"from who never joined":         {"nobody loses anything: the new one begins", home(), joe(invited), jane(invited), "joe"},
 		"from who declined":             {"nobody loses anything: the new one begins", home(), joe(accepted), jane(declined), "joe"},

@@ -5,18 +5,22 @@ package rules
 //
 // Ownership moves only to a usable admin. As long as want is not one, have keeps it, whatever happens to their object,
 // if they ever were active. Where nobody was yet, want begins as the owner, or is the owner to be until they join. Only
-// who was active is recorded in status.owner: see Roll.Recorded.
+// who was active is recorded in status.owner: see Roll.Recorded. In a home that is not guarded, ownership neither moves nor
+// begins.
 func Owner(h Home, want, have *MemberFacts) string {
 	h.Owner = "" // nobody is protected while the question is who is
 	want, have = person(want), person(have)
-	switch {
-	case have != nil && wasActive(h, *have):
+	if have != nil && wasActive(h, *have) {
 		// Recorded as active, so that from the first moment they are protected as the one before was.
-		if want != nil && want.Member.Status.AcceptedAt != nil && Judge(h, *want).Usable {
+		if h.Guarded && want != nil && want.Member.Status.AcceptedAt != nil && Judge(h, *want).Usable {
 			return want.Member.Name
 		}
 		return have.Member.Name
-	case want != nil && mayBegin(h, *want):
+	}
+	if !h.Guarded {
+		want = have
+	}
+	if want != nil && mayBegin(h, *want) {
 		return want.Member.Name
 	}
 	return ""

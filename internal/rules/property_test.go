@@ -43,6 +43,7 @@ func anySequence(t *testing.T, members ...*v1alpha1.OrgMember) {
 			"administration": w.administration,
 			"assign":         w.assign,
 			"resend":         w.resend,
+			"policies":       func(*rapid.T) { w.unguarded = !w.unguarded },
 			// What invited people do.
 			"answer": w.answer,
 			// What the operator does, each controller in its own time.
@@ -68,6 +69,8 @@ type world struct {
 	links        []link
 	// bound is who the RoleBindings of the home name.
 	bound rules.HomeAccess
+	// unguarded: the admission policies are not as shipped.
+	unguarded bool
 	// owned: an owner was recorded, and nobody removed one by force since.
 	owned bool
 }
@@ -198,12 +201,23 @@ func (w *world) answer(t *rapid.T) {
 func (w *world) reconcileOrganization(*rapid.T) {
 	h := w.home()
 	roll := rules.Take(h, w.members, robotHomes)
+	if w.unguarded {
+		roll.Access = rules.HomeAccess{
+			Owner: kept(roll.Access.Owner, w.bound.Owner), Admins: kept(roll.Access.Admins, w.bound.Admins),
+			SharedAdmins: kept(roll.Access.SharedAdmins, w.bound.SharedAdmins), BillingAdmins: kept(roll.Access.BillingAdmins, w.bound.BillingAdmins),
+			UserAdmins: kept(roll.Access.UserAdmins, w.bound.UserAdmins),
+		}
+	}
 	o := &w.organization.Status
 	o.Transfers = rules.Transfers(w.organization, roll.Recorded, w.members, w.now)
 	w.bound, o.Owner = roll.Access, roll.Recorded
 	if roll.Recorded != "" {
 		w.owned = true
 	}
+}
+
+func kept(wanted, present []string) []string {
+	return slices.DeleteFunc(slices.Clone(wanted), func(user string) bool { return !slices.Contains(present, user) })
 }
 
 // reconcileMembers records who is active, and lets go who leaves and is bound no more.
@@ -356,6 +370,9 @@ func (w *world) checkOwner(t *rapid.T, h rules.Home, roll rules.Roll, standings 
 	}
 	if len(owners) > 1 || (len(owners) == 1) != (h.Owner != "") || len(roll.Access.Owner) > 1 {
 		t.Fatalf("owners %v, bound %v, in force %q", owners, roll.Access.Owner, h.Owner)
+	}
+	if w.unguarded && h.Owner != "" && h.Owner != w.organization.Status.Owner {
+		t.Fatalf("without the policies ownership came from %q to %q", w.organization.Status.Owner, h.Owner)
 	}
 	if !w.owned {
 		return
@@ -561,7 +578,7 @@ func (w *world) plainlyActive(m *v1alpha1.OrgMember) bool {
 
 // home is what the facts reader makes of the home.
 func (w *world) home() rules.Home {
-	h := rules.Home{Namespace: "acme", Organization: w.organization, Now: w.now}
+	h := rules.Home{Namespace: "acme", Organization: w.organization, Guarded: !w.unguarded, Now: w.now}
 	facts := func(name string) *rules.MemberFacts {
 		if m := w.member(name); m != nil {
 			f := w.facts(m)

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"time"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 )
 
 // Verdict is what the conditions Ready, Reconciling and Stalled are to say of an object.
@@ -17,6 +19,17 @@ type Verdict struct {
 	// Message names the object, what is wrong and what to do.
 	Message string
 }
+
+// Withheld is the verdict when some access is withheld, because the home is not guarded. What stands against the object
+// anyway comes first.
+func (v Verdict) Withheld(some bool) Verdict {
+	if !some || !v.Ready {
+		return v
+	}
+	return reconciling(v1alpha1.ReasonPolicyNotEnforced, "somebody's new access is withheld "+untilGuarded)
+}
+
+const untilGuarded = "until the admission policies are as shipped; see the condition PolicyEnforced of the Organization"
 
 func ready(reason, message string) Verdict {
 	return Verdict{Ready: true, Reason: reason, Message: message}

@@ -46,6 +46,7 @@ func TestConfig(t *testing.T) {
 	t.Run("the pods fit the restricted level", func(t *testing.T) { testPodSecurity(t, admin) })
 	t.Run("the table, cell by cell", func(t *testing.T) { testTable(t, admin) })
 	t.Run("workspace-admin hands on nothing", func(t *testing.T) { testWorkspaceAdmin(t, c, admin) })
+	t.Run("the policies as applied are the policies as shipped", func(t *testing.T) { testPolicies(t, admin) })
 	t.Run("the operator is no cluster-admin", func(t *testing.T) { testOperator(t, c, admin) })
 	t.Run("applied again, nothing changes", func(t *testing.T) { testApplyTwice(t, c) })
 	t.Run("samples and explanations", func(t *testing.T) { testSamples(t, c, admin) })
@@ -248,6 +249,11 @@ func testOperator(t *testing.T, c *cluster.Cluster, admin kubernetes.Interface) 
 		{"create", rbacv1.GroupName, "roles", "", false},
 		{"update", rbacv1.GroupName, "clusterroles", "", false},
 		{"create", "coordination.k8s.io", "leases", "", false},
+		{"watch", "admissionregistration.k8s.io", "validatingadmissionpolicies", "", true},
+		{"watch", "admissionregistration.k8s.io", "validatingadmissionpolicybindings", "", true},
+		{"update", "admissionregistration.k8s.io", "validatingadmissionpolicies", "", false},
+		{"delete", "admissionregistration.k8s.io", "validatingadmissionpolicybindings", "", false},
+		{"get", "admissionregistration.k8s.io", "mutatingadmissionpolicies", "", false},
 	} {
 		permission := authorizationv1.ResourceAttributes{Namespace: home, Verb: test.verb, Group: test.group, Resource: test.resource, Subresource: test.subresource}
 		if got := review(t, admin, operator, permission); got != test.want {
@@ -286,7 +292,20 @@ func testApplyTwice(t *testing.T, c *cluster.Cluster) {
 		// Of a policy, the API server writes down the time of the second apply, once. Its spec counts.
 		return policyVersion.ReplaceAllString(out, "$1")
 	}
-	// The first apply is answered by controllers (status of definitions and of the Deployment); wait until they are done.
+	// The first apply is answered by controllers (status of definitions, policies and the Deployment); wait until they are
+	// done. Policies are the last: kube-controller-manager checks the types in them one by one.
+	eventually(t, "the policies are checked", func() bool {
+		out, err := c.Run(t.Context(), "get", "validatingadmissionpolicies", "--output",
+			`jsonpath={range .items[*]}{.metadata.name}={.status.observedGeneration}{"\n"}{end}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !strings.Contains(out, "=\n")
+	})
+	// What is written in one second is sorted by name in managedFields, once more by the next apply. Nothing else changes by it.
+	if err := c.Kustomize(t.Context(), "config/default"); err != nil {
+		t.Fatal(err)
+	}
 	before := versions()
 	eventually(t, "quiet after the installation", func() bool {
 		was := before
