@@ -132,19 +132,20 @@ func (r Right) Has(holder Holder, privileged bool) bool {
 // Table is the table as Markdown, as docs/roles.md shows it.
 func Table() string {
 	says := map[byte]string{'+': "+", '-': "-", 'o': "o", 'm': "Members only", 'p': "platform"}
-	table := "| right | RBAC rule | Owner | Admin | BillingAdmin | UserAdmin | Member |\n|---|---|---|---|---|---|---|\n"
+	var table strings.Builder
+	table.WriteString("| right | RBAC rule | Owner | Admin | BillingAdmin | UserAdmin | Member |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range Rights {
 		rule := r.Rule
 		if strings.Contains(rule, ":") {
 			rule = "`" + strings.ReplaceAll(rule, "; ", "`<br>`") + "`"
 		}
-		table += "| " + r.Name + " | " + rule + " |"
+		table.WriteString("| " + r.Name + " | " + rule + " |")
 		for column := range r.Cells {
-			table += " " + says[r.Cells[column]] + " |"
+			table.WriteString(" " + says[r.Cells[column]] + " |")
 		}
-		table += "\n"
+		table.WriteString("\n")
 	}
-	return table
+	return table.String()
 }
 
 // everyVerb is what the table's star stands for.

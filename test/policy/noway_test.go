@@ -198,13 +198,7 @@ func (h *home) granted(user string, permissions ...string) client.Client {
 	}}
 	for _, p := range permissions {
 		verb, resource, _ := strings.Cut(p, " ")
-		group := "orgkeeper.dev"
-		if resource, group, _ = strings.Cut(resource, "."); group == "" {
-			group = "orgkeeper.dev"
-		} else if group == "core" {
-			group = ""
-		}
-		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: []string{verb}})
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{"orgkeeper.dev"}, Resources: []string{resource}, Verbs: []string{verb}})
 	}
 	h.create(role, &rbacv1.RoleBinding{
 		ObjectMeta: h.meta(user),
