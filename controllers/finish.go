@@ -54,7 +54,7 @@ const afterFault = 30 * time.Second
 // finishIncomplete is finish after namespaces or RoleBindings could not be written: it says so, and tries again, at the
 // latest when time changes the access.
 func (d Deps) finishIncomplete(ctx context.Context, before, obj client.Object, err error, wake time.Time) (ctrl.Result, error) {
-	if lostRace(err) {
+	if lostRace(err) || errors.Is(err, context.Canceled) {
 		return ctrl.Result{}, err
 	}
 	ctrl.LoggerFrom(ctx).Error(err, "Some access could not be written")

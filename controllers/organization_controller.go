@@ -51,6 +51,9 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 		return ctrl.Result{}, err
 	}
 	roll := rules.Take(h, members, facts.RobotHomes(o.Namespace, workspaces))
+	if err := r.moveOwnership(ctx, h, o, roll, members); err != nil {
+		return ctrl.Result{}, err
+	}
 	before := o.DeepCopy()
 	if err := r.reportPolicies(ctx, o); err != nil {
 		return ctrl.Result{}, err

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/controllers"
 	"github.com/orgkeeper/orgkeeper/internal/rbac"
 )
 
@@ -223,4 +224,47 @@ func (h *home) guard() func() error {
 		defer mu.Unlock()
 		return fault
 	}
+}
+
+// The caches of Organizations and OrgMembers are not of one moment. An Organization as it was before ownership moved, beside
+// members as they are since the owner before went, must not make the organization nobody's.
+func TestOldOrganizationBesideNewMembers(t *testing.T) {
+	o := operate(t)
+	h := o.home(t)
+	acme, jane := h.found()
+	ann := h.member("ann", v1alpha1.RoleAdmin, joined)
+	h.create(h.workspace("web"), ann)
+	h.owns(acme, jane)
+	h.usable(acme, jane, ann)
+	old := acme.DeepCopy()
+	h.transfer(acme, "ann")
+	h.owns(acme, ann)
+	h.delete(jane)
+	h.goes(jane)
+	guard := h.guard()
+	d := o.deps
+	d.Facts.Reader = olderOrganization{d.Facts.Reader, old}
+	for range 3 {
+		if _, err := (&controllers.OrganizationReconciler{Deps: d}).Reconcile(t.Context(), old.DeepCopy()); !apierrors.IsConflict(err) {
+			t.Errorf("acted on an old Organization: %v", err)
+		}
+	}
+	h.owns(acme, ann)
+	if err := guard(); err != nil {
+		t.Error(err)
+	}
+}
+
+// olderOrganization is a cache that is behind with an Organization and with nothing else.
+type olderOrganization struct {
+	client.Reader
+	old *v1alpha1.Organization
+}
+
+func (r olderOrganization) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	if organizations, ok := list.(*v1alpha1.OrganizationList); ok {
+		organizations.Items = []v1alpha1.Organization{*r.old.DeepCopy()}
+		return nil
+	}
+	return r.Reader.List(ctx, list, options...)
 }
