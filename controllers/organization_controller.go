@@ -16,7 +16,7 @@ import (
 )
 
 // maxAdmins is how many names status.admins holds.
-const maxAdmins = 100
+const maxAdmins = 1000
 
 // OrganizationReconciler keeps the roles in force: the RoleBindings in the home, and the counts.
 type OrganizationReconciler struct{ Deps }

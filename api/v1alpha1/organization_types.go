@@ -234,10 +234,10 @@ type OrganizationStatus struct {
 
 	// admins are the usable admins by name: people who are Active and not leaving, that is neither being deleted nor with
 	// spec.expiresAt, which only the owner may have. Others with the role work as admins too, until they leave.
-	// At most the first hundred.
+	// At most the first thousand.
 	// +optional
 	// +listType=set
-	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:MaxItems=1000
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
 	Admins []string `json:"admins,omitempty"`

@@ -130,7 +130,7 @@ func TestRefused(t *testing.T) {
 		{"blank in the username", "OrgMember", `{email: x@acme.example, username: "joe smith"}`, []string{"spec.username", "must not contain blanks"}},
 		{"line break in the username", "OrgMember", `{email: x@acme.example, username: "joe\n"}`, []string{"spec.username", "must not contain blanks"}},
 		{"username of 321", "OrgMember", `{email: x@acme.example, username: ` + long(321) + `}`, []string{"spec.username", "320"}},
-		{"inviter of 321", "OrgMember", `{email: x@acme.example, invitedBy: ` + long(321) + `}`, []string{"spec.invitedBy", "320"}},
+		{"inviter of 1025", "OrgMember", `{email: x@acme.example, invitedBy: ` + long(1025) + `}`, []string{"spec.invitedBy", "1024"}},
 
 		{"picture without TLS", "OrgMember", `{email: x@acme.example, avatarURL: "http://acme.example/x"}`, []string{"spec.avatarURL", https}},
 		{"picture that is a script", "OrgMember", `{email: x@acme.example, avatarURL: "javascript:alert(1)"}`, []string{"spec.avatarURL", https}},

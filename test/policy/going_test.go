@@ -154,11 +154,14 @@ func inAuditLog(words ...string) error {
 		}
 		defer func() { _ = log.Close() }()
 		lines := bufio.NewScanner(log)
-		lines.Buffer(nil, 1<<20)
+		lines.Buffer(nil, 16<<20)
 		for lines.Scan() {
 			if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(lines.Text(), w) }) {
 				return nil
 			}
+		}
+		if lines.Err() != nil {
+			return fmt.Errorf("read %s: %w", file, lines.Err())
 		}
 	}
 	return fmt.Errorf("not in %v", files)

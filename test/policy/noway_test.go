@@ -28,11 +28,14 @@ func TestNoWayAround(t *testing.T) {
 	h, strict := newHome(t, v1alpha1.AdministrationShared), newHome(t, v1alpha1.AdministrationOwnerOnly)
 	demoted := newHome(t, v1alpha1.AdministrationShared)
 	stop()
+	platform(t, "pipeline")
 	t.Run("edits", func(t *testing.T) { escalations(t, h, strict) })
 	t.Run("creations", func(t *testing.T) { forgedMembers(t, h) })
 	t.Run("each part needs its own right", func(t *testing.T) { partByPart(t, h) })
 	t.Run("all refusals are named", func(t *testing.T) { everyRefusal(t, h) })
 	t.Run("deletecollection", func(t *testing.T) { deleteCollection(t, h) })
+	t.Run("the record of who declared what", func(t *testing.T) { forgedRecord(t, h) })
+	t.Run("copies from elsewhere", func(t *testing.T) { restored(t, h) })
 	t.Run("the garbage collector as accomplice", func(t *testing.T) { accomplice(t, h) })
 	t.Run("an owner who is no admin by their object", func(t *testing.T) { demotedOwner(t, demoted) })
 	t.Run("to become the owner that is waited for", func(t *testing.T) { awaitedOwner(t) })
@@ -43,9 +46,10 @@ func TestNoWayAround(t *testing.T) {
 
 // escalations are changes that somebody who may write the object must not make, and must not make in any way.
 func escalations(t *testing.T, h, strict *home) {
-	robot := h.member("rob", v1alpha1.RoleMember)
+	robot, resident := h.member("rob", v1alpha1.RoleMember), h.member("rita", v1alpha1.RoleMember)
 	robot.Spec.Email, robot.Spec.Username = "", "system:serviceaccount:"+h.name+":rob"
-	h.create(robot)
+	resident.Spec.Email, resident.Spec.Username = "", "system:serviceaccount:"+h.name+"--web:rita"
+	h.create(robot, resident)
 	member := func(name string) client.Object { return h.invited(name, "") }
 	for _, try := range []struct {
 		who    string
@@ -58,9 +62,18 @@ func escalations(t *testing.T, h, strict *home) {
 		{h.user("uma"), member("adam"), `{"spec":{"role":"Member"}}`},
 		{h.user("uma"), member("adam"), `{"spec":{"suspended":true}}`},
 		{h.user("uma"), member("rob"), `{"spec":{"role":"Admin"}}`},
+		{h.user("jane"), member("rita"), `{"spec":{"role":"Admin"}}`}, // whoever works in web may act as rita
 		{h.user("uma"), member("pia"), `{"spec":{"invitation":{"mode":"None"}}}`},
 		{h.user("jane"), member("pia"), `{"spec":{"invitation":{"mode":"None"}}}`},
 		{h.user("uma"), member("pia"), `{"metadata":{"annotations":{"orgkeeper.dev/resend":"1"}}}`},
+		{h.user("uma"), member("adam"), `{"metadata":{"annotations":{"a":"b"}}}`},
+		{h.user("uma"), member("adam"), `{"metadata":{"finalizers":["orgkeeper.dev/member","evil.example/stay"]}}`},
+		{h.user("uma"), member("mia"), `{"metadata":{"finalizers":["orgkeeper.dev/member","evil.example/stay"]}}`},
+		{h.user("bill"), h.organization(), `{"metadata":{"finalizers":["orgkeeper.dev/organization","orphan"]}}`},
+		{h.user("bill"), h.organization(), `{"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{}"}}}`},
+		{h.user("bill"), h.organization(), `{"metadata":{"labels":{"argocd.argoproj.io/instance":"other"}}}`},
+		{h.user("uma"), &v1alpha1.Workspace{ObjectMeta: h.meta("web")}, `{"metadata":{"finalizers":["orgkeeper.dev/workspace","evil.example/stay"]}}`},
+		{h.user("uma"), &v1alpha1.WorkspaceAssignment{ObjectMeta: h.meta("mia")}, `{"metadata":{"finalizers":["orgkeeper.dev/assignment","evil.example/stay"]}}`},
 		{h.user("uma"), member("mia"), `{"metadata":{"finalizers":null}}`},
 		{h.user("jane"), member("mia"), `{"metadata":{"finalizers":["example.com/other"]}}`},
 		{h.user("jane"), member("mia"), `{"metadata":{"finalizers":["orgkeeper.dev/member","orgkeeper.dev/workspace"]}}`},
@@ -79,8 +92,8 @@ func escalations(t *testing.T, h, strict *home) {
 	} {
 		c := as(t, try.who)
 		inEveryWay(t, c, try.object, try.fields, func(t *testing.T, way string, err error) {
-			if way == applying.name && (strings.Contains(try.fields, "null") || strings.Contains(try.fields, "other")) {
-				return // apply takes nothing away that others set; and a list of finalizers is one to add to
+			if way == applying.name && strings.Contains(try.fields, "null") {
+				return // apply takes nothing away that others set
 			}
 			refused(t, try.who+" "+try.object.GetName()+" "+try.fields+" by "+way, err)
 		})
@@ -116,6 +129,8 @@ func forgedMembers(t *testing.T, h *home) {
 			m.Spec.Email, m.Spec.Username = "", "system:serviceaccount:"+h.name+":bot"
 			m.Spec.Role = v1alpha1.RoleAdmin
 		},
+		"somebody by the mailbox of another": func(m *v1alpha1.OrgMember) { m.Spec.Username = "victim@" + h.name + ".example" },
+		"with a finalizer of somebody's":     func(m *v1alpha1.OrgMember) { m.Finalizers = []string{"evil.example/stay"} },
 		"with a finalizer of the operator's": func(m *v1alpha1.OrgMember) { m.Finalizers = []string{v1alpha1.FinalizerWorkspace} },
 		"with an owner": func(m *v1alpha1.OrgMember) {
 			m.OwnerReferences = []metav1.OwnerReference{{APIVersion: "orgkeeper.dev/v1alpha1", Kind: "Workspace", Name: "web", UID: "1"}}
@@ -137,9 +152,6 @@ func forgedMembers(t *testing.T, h *home) {
 			"replacement of what is not":   ignoreNotFound(uma.Update(t.Context(), forged())),
 			"a patch of what is not there": ignoreNotFound(uma.Patch(t.Context(), forged(), mergePatch(`{"spec":{"role":"Admin"}}`))),
 		} {
-			if way == "server-side apply" && (m.Finalizers != nil || m.OwnerReferences != nil) {
-				continue // the test's apply sends no metadata
-			}
 			refused(t, "uma adds "+what+" by "+way, err)
 		}
 		if err := admin.Get(t.Context(), client.ObjectKeyFromObject(m), m); !apierrors.IsNotFound(err) {
@@ -248,6 +260,62 @@ func deleteCollection(t *testing.T, h *home) {
 	collector := h.granted("collector", "deletecollection orgmembers", "list orgmembers", "revoke orgmembers/member", "deletecollection organizations")
 	err := collector.DeleteAllOf(t.Context(), &v1alpha1.OrgMember{}, client.InNamespace(h.name), client.MatchingFields{"spec.role": "Admin"})
 	refused(t, "who may revoke members alone removes all admins at once", err, "who is Admin")
+}
+
+// forgedRecord has a pipeline take away what jane set: the record of who declared what says that it had been the pipeline.
+func forgedRecord(t *testing.T, h *home) {
+	pipeline := as(t, "pipeline")
+	declared := fmt.Sprintf(`{"apiVersion":"orgkeeper.dev/v1alpha1","kind":"Organization","metadata":{"name":"acme","namespace":"%s"},"spec":{"owner":"jane"}}`, h.name)
+	sync := func() {
+		t.Helper()
+		check(t, pipeline.Patch(t.Context(), h.organization(), client.RawPatch(types.ApplyPatchType, []byte(declared)), client.ForceOwnership, client.FieldOwner("argocd")))
+	}
+	sync()
+	check(t, as(t, h.user("jane")).Patch(t.Context(), h.organization(), mergePatch(`{"spec":{"administration":"OwnerOnly"}}`)))
+	forged := `"metadata":{"managedFields":[{"manager":"argocd","operation":"Apply","apiVersion":"orgkeeper.dev/v1alpha1","time":"2026-01-01T00:00:00Z",` +
+		`"fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:owner":{},"f:administration":{}}}}]}`
+	for what, attempt := range map[string]struct{ user, patch string }{
+		"alone":                    {"bill", `{` + forged + `}`},
+		"beside an allowed change": {"bill", `{` + forged + `,"spec":{"billing":{"company":"Bill's"}}}`},
+		"by an admin":              {"adam", `{` + forged + `,"spec":{"displayName":"Adam's"}}`},
+		"emptied":                  {"bill", `{"metadata":{"managedFields":[{}]}}`},
+	} {
+		refused(t, "the record is forged "+what, as(t, h.user(attempt.user)).Patch(t.Context(), h.organization(), mergePatch("%s", attempt.patch)), "managedFields")
+	}
+	sync()
+	if got := h.organization().Spec.Administration; got != v1alpha1.AdministrationOwnerOnly {
+		t.Errorf("the pipeline set the administration back to %s", got)
+	}
+	// What is honest goes on: an edit, an apply beside others, a replacement, and the part given up again.
+	jane := as(t, h.user("jane"))
+	check(t, jane.Patch(t.Context(), h.organization(), mergePatch(`{"spec":{"administration":"Shared"}}`)))
+	check(t, applying.send(t.Context(), jane, h.organization(), `{"spec":{"owner":"jane","displayName":"Jane's"}}`))
+	check(t, applying.send(t.Context(), jane, h.organization(), `{"spec":{"owner":"jane"}}`))
+	acme := h.organization()
+	acme.Spec.DisplayName = "Acme"
+	check(t, jane.Update(t.Context(), acme))
+	_, err := plane.Run(t.Context(), "-n", h.name, "--as", h.user("jane"), "annotate", "org", "acme", "note=1")
+	check(t, err)
+}
+
+// restored are objects as they were exported: they name the Organization of another time as their owner. Created like this
+// they would be deleted at once, a workspace's namespace included.
+func restored(t *testing.T, h *home) {
+	for _, object := range []client.Object{
+		h.invited(h.fresh(), v1alpha1.RoleMember), &v1alpha1.Workspace{ObjectMeta: h.meta(h.fresh())},
+		&v1alpha1.WorkspaceAssignment{ObjectMeta: h.meta(h.fresh()), Spec: v1alpha1.WorkspaceAssignmentSpec{Member: "mia", Workspaces: []v1alpha1.WorkspaceName{"web"}}},
+	} {
+		object.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "orgkeeper.dev/v1alpha1", Kind: "Organization", Name: "acme", UID: "1"}})
+		for who, c := range map[string]client.Client{"cluster-admin": admin, "the platform": as(t, "pipeline")} {
+			refused(t, who+" restores", c.Create(t.Context(), object.DeepCopyObject().(client.Object)), "leave metadata.ownerReferences out")
+		}
+	}
+	// A manifest that names an inviter can be applied again and again.
+	manifest := h.invited(h.fresh(), v1alpha1.RoleMember)
+	manifest.Spec.InvitedBy = "somebody@elsewhere.example"
+	for range 2 {
+		check(t, applying.send(t.Context(), as(t, "pipeline"), manifest, `{}`))
+	}
 }
 
 // accomplice names an owner that can be deleted later, so that the garbage collector removes whom one could not.

@@ -51,7 +51,7 @@ func TestTable(t *testing.T) {
 	for _, administration := range []v1alpha1.Administration{v1alpha1.AdministrationShared, v1alpha1.AdministrationOwnerOnly} {
 		homes[administration] = newHome(t, administration)
 	}
-	platform(t, "pipeline")
+	platform(t, "gitops")
 	attempts := attempts()
 	for _, right := range config.Rights {
 		if !slices.ContainsFunc(attempts, func(a attempt) bool { return a.right == right.Name }) {
@@ -88,14 +88,14 @@ func everyCell(t *testing.T, h *home, administration v1alpha1.Administration, at
 	cells := 0
 	for _, holder := range []struct {
 		is     config.Holder
-		client client.Client
+		client client.WithWatch
 	}{
 		{config.Owner, as(t, h.user("jane"))},
 		{adam, as(t, h.user("adam"))},
 		{config.BillingAdmin, as(t, h.user("bill"))},
 		{config.UserAdmin, as(t, h.user("uma"))},
 		{config.Member, as(t, h.user("mia"))},
-		{config.Platform, as(t, "pipeline")},
+		{config.Platform, as(t, "gitops")},
 		{pending, as(t, h.user("pia"))},
 		{stranger, as(t, "sam@elsewhere.example")},
 		{anonymous, nobody(t)},
@@ -137,7 +137,6 @@ func (a attempt) try(t *testing.T, h *home, c client.Client, dryRun bool) error 
 // attempts are what each row comes to in requests. Most rows take several: each way to do it is judged.
 func attempts() []attempt {
 	all := []attempt{
-		reading("see the organization, its billing included", &v1alpha1.OrganizationList{}),
 		editing("edit name, profile, invitation and member settings", `{"displayName":"Acme %s"}`),
 		editing("edit name, profile, invitation and member settings", `{"profile":{"description":"We make %s"}}`),
 		editing("edit name, profile, invitation and member settings", `{"invitations":{"locale":"it","allowedDomains":["%s.example"]}}`),
@@ -168,17 +167,22 @@ func attempts() []attempt {
 			}
 			h.patch(acme, `{"spec":{"administration":"%s"}}`, other)
 		}},
-		reading("see members", &v1alpha1.OrgMemberList{}),
 		{right: "activate somebody without asking (`invitation.mode: None`)", what: "at once",
 			prepare: func(h *home) client.Object { return h.member(h.fresh(), v1alpha1.RoleMember) }, request: creating},
 		{right: "activate somebody without asking (`invitation.mode: None`)", what: "later",
 			prepare: func(h *home) client.Object { return h.have(h.invited(h.fresh(), v1alpha1.RoleMember)) },
 			request: patching(`{"spec":{"invitation":{"mode":"None"}}}`)},
-		reading("see workspaces and assignments", &v1alpha1.WorkspaceList{}),
-		reading("see workspaces and assignments", &v1alpha1.WorkspaceAssignmentList{}),
 		working("work in every workspace", "api"),
+		{right: "work in every workspace", what: "as admins see who else has access", prepare: organization,
+			request: func(ctx context.Context, c client.Client, o client.Object) error {
+				return c.List(ctx, &rbacv1.RoleBindingList{}, client.InNamespace(o.GetNamespace()+"--api"))
+			}},
 		working("work in assigned workspaces", "web"),
 	}
+	all = append(all, reading("see the organization, its billing included", &v1alpha1.OrganizationList{}, &v1alpha1.Organization{ObjectMeta: named("acme")})...)
+	all = append(all, reading("see members", &v1alpha1.OrgMemberList{}, &v1alpha1.OrgMember{ObjectMeta: named("mia")})...)
+	all = append(all, reading("see workspaces and assignments", &v1alpha1.WorkspaceList{}, &v1alpha1.Workspace{ObjectMeta: named("web")})...)
+	all = append(all, reading("see workspaces and assignments", &v1alpha1.WorkspaceAssignmentList{}, &v1alpha1.WorkspaceAssignment{ObjectMeta: named("mia")})...)
 	all = append(all, membership("add, edit, remove a Member", v1alpha1.RoleMember)...)
 	for row, role := range map[string]v1alpha1.Role{
 		"make or unmake a UserAdmin":    v1alpha1.RoleUserAdmin,
@@ -200,6 +204,8 @@ func attempts() []attempt {
 	return append(all, attempt{right: "delete the organization", what: "delete", prepare: organization, request: deleting, once: true})
 }
 
+func named(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }
+
 func organization(h *home) client.Object { return h.organization() }
 
 // editing changes a part of the Organization's spec, each time differently.
@@ -214,11 +220,27 @@ func editing(right, spec string) attempt {
 }
 
 // reading gets one by name, lists and watches.
-func reading(right string, list client.ObjectList) attempt {
-	return attempt{right: right, what: fmt.Sprintf("%T", list), prepare: organization,
-		request: func(ctx context.Context, c client.Client, o client.Object) error {
+func reading(right string, list client.ObjectList, one client.Object) []attempt {
+	what := fmt.Sprintf("%T", one)
+	return []attempt{
+		{right: right, what: "get " + what, prepare: organization, request: func(ctx context.Context, c client.Client, o client.Object) error {
+			return c.Get(ctx, client.ObjectKey{Namespace: o.GetNamespace(), Name: one.GetName()}, one)
+		}},
+		{right: right, what: "list " + what, prepare: organization, request: func(ctx context.Context, c client.Client, o client.Object) error {
 			return c.List(ctx, list, client.InNamespace(o.GetNamespace()))
-		}}
+		}},
+		{right: right, what: "watch " + what, prepare: organization, request: func(ctx context.Context, c client.Client, o client.Object) error {
+			watching, ok := c.(client.WithWatch)
+			if !ok { // a dry run, of what changes nothing anyway
+				return c.List(ctx, list, client.InNamespace(o.GetNamespace()))
+			}
+			w, err := watching.Watch(ctx, list, client.InNamespace(o.GetNamespace()))
+			if err == nil {
+				w.Stop()
+			}
+			return err
+		}},
+	}
 }
 
 // membership adds, edits, suspends and removes a member of a role.

@@ -27,7 +27,7 @@ type OrganizationStatusApplyConfiguration struct {
 	Transfers []OwnershipTransferApplyConfiguration `json:"transfers,omitempty"`
 	// admins are the usable admins by name: people who are Active and not leaving, that is neither being deleted nor with
 	// spec.expiresAt, which only the owner may have. Others with the role work as admins too, until they leave.
-	// At most the first hundred.
+	// At most the first thousand.
 	Admins []string `json:"admins,omitempty"`
 	// members counts the OrgMembers.
 	Members *MemberCountsApplyConfiguration `json:"members,omitempty"`
