@@ -77,7 +77,8 @@ type OrgMemberSpec struct {
 	// username is the name by which the Kubernetes API server knows the member. Default: the operator's prefix and the
 	// email. A service account (system:serviceaccount:<namespace>:<name>) of the home namespace or of a workspace makes
 	// a robot, which is active without being asked. It never changes. At most 320 characters. Unique in the organization;
-	// the oldest OrgMember wins.
+	// the oldest OrgMember wins. A person's username that is not the email takes the right to update orgmembers/username,
+	// since whoever has the mailbox answers for the user.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=320
