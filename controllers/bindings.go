@@ -19,19 +19,31 @@ import (
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
-// keepBindings is applyBindings in a home, which takes whatever is to go, and gives what is new only while the home is
-// guarded. It says whether it withheld something.
-func (d Deps) keepBindings(ctx context.Context, h rules.Home, namespace string, names []string, wanted []rbacv1.RoleBinding) (withheld bool, err error) {
+// presentBindings reads the RoleBindings of these names that there are. Live where the home is not guarded: one that lost
+// the label that the cache goes by is to be cut as well.
+func (d Deps) presentBindings(ctx context.Context, h rules.Home, namespace string, names []string) ([]rbacv1.RoleBinding, error) {
 	if !h.Guarded {
-		// Live: one that lost the label that the cache goes by is to be cut as well.
-		present, err := facts.BindingsFrom(ctx, d.Live, namespace, names)
-		if err != nil {
-			return false, err
-		}
-		wanted, withheld = rbac.Kept(wanted, present)
-		return withheld, d.applyTo(ctx, names, present, wanted)
+		return facts.BindingsFrom(ctx, d.Live, namespace, names)
 	}
-	return false, d.applyBindings(ctx, namespace, names, wanted)
+	return d.Facts.Bindings(ctx, namespace, names)
+}
+
+// keepBindings is keep for what is present in a namespace.
+func (d Deps) keepBindings(ctx context.Context, h rules.Home, namespace string, names []string, wanted []rbacv1.RoleBinding) (withheld bool, err error) {
+	present, err := d.presentBindings(ctx, h, namespace, names)
+	if err != nil {
+		return false, err
+	}
+	return d.keep(ctx, h, names, present, wanted)
+}
+
+// keep takes from the present RoleBindings of these names whatever is to go, and gives what is new only while the home is
+// guarded. It says whether it withheld something.
+func (d Deps) keep(ctx context.Context, h rules.Home, names []string, present, wanted []rbacv1.RoleBinding) (withheld bool, err error) {
+	if !h.Guarded {
+		wanted, withheld = rbac.Kept(wanted, present)
+	}
+	return withheld, d.applyTo(ctx, names, present, wanted)
 }
 
 // applyBindings makes the RoleBindings of these names in a namespace be as wanted.
@@ -106,6 +118,9 @@ func (d Deps) changeBinding(ctx context.Context, want, have *rbacv1.RoleBinding)
 	stay := rbac.Both(have.Subjects, want.Subjects)
 	if err == nil || lostRace(err) || len(stay) == len(have.Subjects) {
 		return err
+	}
+	if len(stay) == 0 && want.Name == rbac.BindingOwner {
+		return err // whoever owned goes on until the next one can
 	}
 	if len(stay) < len(want.Subjects) {
 		// Those who come may make it too large to be written. Those who go, go all the same.

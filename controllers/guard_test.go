@@ -49,7 +49,7 @@ func TestNothingNewWithoutThePolicies(t *testing.T) {
 	}
 	h.enforced(acme, "False/PolicyAltered", "0")
 	told := "ValidatingAdmissionPolicyBinding orgkeeper-member differs from what this operator ships: spec.validationActions"
-	if c := meta.FindStatusCondition(acme.Status.Conditions, "PolicyEnforced"); !strings.Contains(c.Message, told) || !strings.Contains(c.Message, "kubectl apply") {
+	if c := meta.FindStatusCondition(acme.Status.Conditions, "PolicyEnforced"); !strings.Contains(c.Message, told) || !strings.Contains(c.Message, guard.Remedy) {
 		t.Errorf("the condition says %q", c.Message)
 	}
 	h.becomes(acme, "Ready", "True/Ready") // what is there stays, and is all there is to be

@@ -210,7 +210,7 @@ func (h *home) reconciled() map[string]int {
 
 // harmless are errors that concern nobody: a home goes before the operator knows, and refuses its Event; the operator is
 // stopped while client-go reads or while it starts; a binding cannot be written in the tests that make it so.
-var harmless = regexp.MustCompile(`Server rejected event.*because it is being terminated|did not sync|failed waiting for .* Informer to sync|request is too large|bind was taken away|"error"="[^"]*(\\"[^"]*)*context canceled"`)
+var harmless = regexp.MustCompile(`Server rejected event.*because it is being terminated|did not sync|failed waiting for .* Informer to sync|request is too large|bind was taken away|somebody's webhook does not like it|"error"="[^"]*(\\"[^"]*)*context canceled"`)
 
 // machinery are the lines that say nothing but that the manager starts and stops.
 var machinery = regexp.MustCompile(`"msg"="(Starting|Stopping|Shutdown|All workers|Wait completed|Reconcile )|"level"=[1-9]`)

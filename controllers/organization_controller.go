@@ -51,16 +51,13 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 		return ctrl.Result{}, err
 	}
 	roll := rules.Take(h, members, facts.RobotHomes(o.Namespace, workspaces))
-	if err := r.moveOwnership(ctx, h, o, roll, members); err != nil {
-		return ctrl.Result{}, err
-	}
+	withheld, incomplete := r.applyRoles(ctx, h, o, roll, members)
 	before := o.DeepCopy()
 	if err := r.reportPolicies(ctx, o); err != nil {
 		return ctrl.Result{}, err
 	}
-	withheld, err := r.keepBindings(ctx, h, o.Namespace, rbac.HomeBindings, rbac.Home(o, roll.Access))
-	if err != nil {
-		return r.finishIncomplete(ctx, before, o, err, roll.Wake)
+	if incomplete != nil {
+		return r.finishIncomplete(ctx, before, o, incomplete, roll.Wake)
 	}
 	o.Status.Owner, o.Status.Transfers = roll.Recorded, rules.Transfers(o, roll.Recorded, members, h.Now)
 	o.Status.Admins = roll.Admins[:min(len(roll.Admins), maxAdmins)]

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
@@ -37,6 +38,9 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 	}
 	s := rules.Judge(h, f)
 	if m.DeletionTimestamp != nil && s.Protected == "" {
+		if err := r.confirmNotOwner(ctx, h, m); err != nil {
+			return ctrl.Result{}, err
+		}
 		return r.finalize(ctx, m, s)
 	}
 	count, wake, err := r.Facts.WorkspaceCount(ctx, h, s)
@@ -96,6 +100,22 @@ func (r *OrgMemberReconciler) finalize(ctx context.Context, m *v1alpha1.OrgMembe
 		}
 	}
 	return ctrl.Result{}, r.release(ctx, m, v1alpha1.FinalizerMember)
+}
+
+// confirmNotOwner fails as a lost race does when the API server knows that an admin who is about to go owns the organization
+// by now.
+func (r *OrgMemberReconciler) confirmNotOwner(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember) error {
+	if !h.Live() || m.Status.AcceptedAt == nil || m.Spec.Role != v1alpha1.RoleAdmin {
+		return nil
+	}
+	live := &v1alpha1.Organization{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(h.Organization), live); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if live.Status.Owner != h.Organization.Status.Owner && live.Status.Owner == m.Name {
+		return behind("organizations", live.Name)
+	}
+	return nil
 }
 
 // hasHeir says whether another member that stays has the same username, and has access of their own.

@@ -202,10 +202,20 @@ func (h *home) guard() func() error {
 	}
 	var mu sync.Mutex
 	var fault error
+	ended := false
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for change := range changes.ResultChan() {
+		for {
+			change, open := <-changes.ResultChan()
+			if !open {
+				mu.Lock()
+				defer mu.Unlock()
+				if !ended {
+					fault = errors.Join(fault, errors.New("the watch ended"))
+				}
+				return
+			}
 			binding, ok := change.Object.(*rbacv1.RoleBinding)
 			if !ok || binding.Name != rbac.BindingOwner || (change.Type != watch.Deleted && len(binding.Subjects) == 1) {
 				continue
@@ -216,6 +226,9 @@ func (h *home) guard() func() error {
 		}
 	}()
 	h.t.Cleanup(func() {
+		mu.Lock()
+		ended = true
+		mu.Unlock()
 		changes.Stop()
 		<-done
 	})

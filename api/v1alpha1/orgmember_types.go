@@ -199,7 +199,8 @@ type OrgMemberStatus struct {
 	// +optional
 	State MemberState `json:"state,omitempty"`
 
-	// role is the role in force: spec.role, or Admin for the owner.
+	// role is the role in force: spec.role, or Admin for the owner. While the Organization's condition PolicyEnforced is False,
+	// a new role gives nothing yet.
 	// +optional
 	Role Role `json:"role,omitempty"`
 

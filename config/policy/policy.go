@@ -67,8 +67,12 @@ func add(set *guard.Set, content []byte) error {
 		case guard.KindBinding:
 			set.Bindings = append(set.Bindings, guard.Binding{})
 			into = &set.Bindings[len(set.Bindings)-1]
-		case "": // what comes before the first object: a comment
-			continue
+		case "":
+			var content map[string]any
+			if err := strictyaml.Unmarshal(document, &content); err != nil || len(content) > 0 {
+				return errors.Join(errors.New("an object without a kind"), err)
+			}
+			continue // a comment
 		default:
 			return fmt.Errorf("%s is nothing that the operator compares", is.Kind)
 		}

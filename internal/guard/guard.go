@@ -61,8 +61,9 @@ func (s State) Missing() bool { return !s.Enforced() && s.Differences[0].Missing
 // maxTold is how many differences a message names. Whoever mends one mends all, by the same command.
 const maxTold = 3
 
-// Remedy is what to do about every difference.
-const Remedy = "apply config/policy of this version of orgkeeper: kubectl apply --server-side -k config/policy"
+// Remedy is what to do about every difference. An apply alone would leave what others added.
+const Remedy = "install config/policy of this version of orgkeeper anew: " +
+	"kubectl delete -k config/policy --ignore-not-found; kubectl apply --server-side -k config/policy"
 
 // Message says in a line what is wrong and what to do.
 func (s State) Message() string {

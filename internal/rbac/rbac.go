@@ -156,20 +156,25 @@ func Both(a, b []rbacv1.Subject) []rbacv1.Subject {
 }
 
 // Kept is what of the wanted RoleBindings gives nobody anything that they do not have: of each, the subjects whom the
-// present one of that name and role names. It says whether anything was left out.
+// present one of that name and role names. It says whether anything was left out. Whoever is bound as the owner stays until
+// another one can be: an organization is not left without one.
 func Kept(wanted, present []rbacv1.RoleBinding) (kept []rbacv1.RoleBinding, withheld bool) {
 	for i := range wanted {
 		want := *wanted[i].DeepCopy()
 		same := func(b rbacv1.RoleBinding) bool { return b.Name == want.Name && b.RoleRef == want.RoleRef }
 		all := len(want.Subjects)
-		if j := slices.IndexFunc(present, same); j >= 0 {
-			want.Subjects = Both(want.Subjects, present[j].Subjects)
+		at := slices.IndexFunc(present, same)
+		if at >= 0 {
+			want.Subjects = Both(want.Subjects, present[at].Subjects)
 		} else {
 			want.Subjects = nil
 		}
 		withheld = withheld || len(want.Subjects) < all
-		if len(want.Subjects) > 0 {
+		switch {
+		case len(want.Subjects) > 0:
 			kept = append(kept, want)
+		case want.Name == BindingOwner && all > 0 && at >= 0:
+			kept = append(kept, *present[at].DeepCopy())
 		}
 	}
 	return kept, withheld

@@ -46,7 +46,7 @@ func TestConfig(t *testing.T) {
 	t.Run("the pods fit the restricted level", func(t *testing.T) { testPodSecurity(t, admin) })
 	t.Run("the table, cell by cell", func(t *testing.T) { testTable(t, admin) })
 	t.Run("workspace-admin hands on nothing", func(t *testing.T) { testWorkspaceAdmin(t, c, admin) })
-	t.Run("the policies as applied are the policies as shipped", func(t *testing.T) { testPolicies(t, admin) })
+	t.Run("the policies as applied are the policies as shipped", func(t *testing.T) { testPolicies(t, c, admin) })
 	t.Run("the operator is no cluster-admin", func(t *testing.T) { testOperator(t, c, admin) })
 	t.Run("applied again, nothing changes", func(t *testing.T) { testApplyTwice(t, c) })
 	t.Run("samples and explanations", func(t *testing.T) { testSamples(t, c, admin) })

@@ -22,7 +22,8 @@ type OrgMemberStatusApplyConfiguration struct {
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// state is Pending, Active, Declined, Expired or Suspended. Only Active has access.
 	State *apiv1alpha1.MemberState `json:"state,omitempty"`
-	// role is the role in force: spec.role, or Admin for the owner.
+	// role is the role in force: spec.role, or Admin for the owner. While the Organization's condition PolicyEnforced is False,
+	// a new role gives nothing yet.
 	Role *apiv1alpha1.Role `json:"role,omitempty"`
 	// username is the Kubernetes user whom access is given to.
 	Username *string `json:"username,omitempty"`
