@@ -59,6 +59,9 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.smtp.ServerName, "smtp-server-name", "", "name expected in the mail server's certificate; empty: the host of --smtp-address")
 	fs.StringVar(&o.smtp.HELO, "smtp-helo", "", "name to say HELO with; empty: the domain of --mail-from")
 	fs.DurationVar(&o.smtp.Timeout, "smtp-timeout", 30*time.Second, "longest time to hand over one mail")
+	fs.StringVar(&o.smtp.DKIM.Domain, "dkim-domain", "", "domain to sign mails for (DKIM), with --dkim-selector and --dkim-key-file; empty: the mail server signs, or nobody")
+	fs.StringVar(&o.smtp.DKIM.Selector, "dkim-selector", "", "name of the key in DNS, <selector>._domainkey.<domain>")
+	fs.StringVar(&o.smtp.DKIM.KeyFile, "dkim-key-file", "", "file with the private key, PEM: RSA of at least 2048 bits, or Ed25519; read for each mail")
 	o.log.StacktraceLevel = zapcore.DPanicLevel // an error that a retry mends needs no stack
 	o.log.BindFlags(fs)
 }
@@ -82,7 +85,7 @@ func (o *options) validate() error {
 		problems = append(problems, errors.New("--mail-from must be an address such as invitations@orgkeeper.example"))
 	}
 	if err := o.smtp.Validate(); err != nil {
-		problems = append(problems, fmt.Errorf("--smtp-address, --smtp-tls, --smtp-username, --smtp-password-file and the like: %w", err))
+		problems = append(problems, fmt.Errorf("--smtp-address, --smtp-tls, --smtp-username, --smtp-password-file, --dkim-domain and the like: %w", err))
 	}
 	return errors.Join(problems...)
 }
