@@ -58,6 +58,11 @@ func (n hostileNames) check(t fataler, which int) {
 	if invites != (strings.Count(env.Text, invitation.AcceptURL) == 1) {
 		t.Fatalf("our link is not in the text once, or it is where there is none:\n%s", env.Text)
 	}
+	for line := range strings.SplitSeq(env.Text, "\r\n") {
+		if words := strings.Fields(strings.TrimPrefix(line, ">")); len([]rune(line)) > 72 && len(words) > 1 {
+			t.Fatalf("a line could be broken: %q", line)
+		}
+	}
 	checkShown(t, env.Text, inviter)
 	checkMarkup(t, env.HTML, inviter)
 }

@@ -103,3 +103,22 @@ func TestLoadTemplatesRefuses(t *testing.T) {
 		t.Error("a folder that is not there was taken")
 	}
 }
+
+// The guide names each file that can be replaced.
+func TestGuideNamesTemplates(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "mail.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, language := range om.Languages() {
+		files, err := os.ReadDir(filepath.Join("templates", language))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if !strings.Contains(string(guide), "`<language>/"+file.Name()+"`") {
+				t.Errorf("docs/mail.md does not name %s", file.Name())
+			}
+		}
+	}
+}
