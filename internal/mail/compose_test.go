@@ -207,3 +207,36 @@ func TestDomain(t *testing.T) {
 		}
 	}
 }
+
+func TestReplyTo(t *testing.T) {
+	for _, c := range []struct{ reason, inviter, want string }{
+		{"a plain address", "jane+orgs@acme.example", "<jane+orgs@acme.example>"},
+		{"the domain in its ASCII form", "jane@bücher.example", "<jane@xn--bcher-kva.example>"},
+		{"which stays if it is that already", "jane@xn--bcher-kva.example", "<jane@xn--bcher-kva.example>"},
+		{"nobody", "", ""},
+		{"a user name", "jane", ""},
+		{"a user name with a prefix", "oidc:jane@acme.example", ""},
+		{"a second header", "jane@acme.example\r\nBcc: x@evil.example", ""},
+		{"a second address", "jane@acme.example, x@evil.example", ""},
+		{"a name beside it", "Bank <x@evil.example>", ""},
+		{"a quoted local part may hold anything", `"a b"@acme.example`, ""},
+		{"would need SMTPUTF8, which the recipient's address does not", "jörg@acme.example", ""},
+		{"no name of a domain", "jane@[192.0.2.1]", ""},
+		{"no domain", "jane@", ""},
+		{"hidden characters", "jane\u202e@acme.example", ""},
+	} {
+		inv := invitation
+		inv.Inviter = c.inviter
+		m, err := words.Compose(envelope, inv)
+		if err != nil {
+			t.Fatalf("%s: %v", c.reason, err)
+		}
+		got, err := mail.ReadMessage(bytes.NewReader(m.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answers := got.Header.Get("Reply-To"); answers != c.want {
+			t.Errorf("%s: %q: answers go to %q, want %q", c.reason, c.inviter, answers, c.want)
+		}
+	}
+}
