@@ -9,6 +9,8 @@ PKG ?= ./...
 RUN ?=
 # Test binaries that run at once. Many start a control plane of their own: one for each core is enough.
 TEST_PARALLEL ?= 2
+# make fuzz: how long each target runs, as a number of inputs (20000x) or a time (5m)
+FUZZ ?= 20000x
 
 # Modules of this repository. Their go.mod are kept apart so that a tool never decides the version of a library we ship,
 # and no library makes Kubernetes compile again.
@@ -24,7 +26,7 @@ KUBE_LDFLAGS := -s -w \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test verify lint generate build devcluster test-deps clean FORCE
+.PHONY: help run test fuzz verify lint generate build devcluster test-deps clean FORCE
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +40,11 @@ ifeq ($(PKG),./...)
 	cd hack/devcluster && go test -count=1 -timeout 15m $(if $(RUN),-run '$(RUN)') ./...
 endif
 	go test -count=1 -p $(TEST_PARALLEL) -timeout 30m $(if $(RUN),-run '$(RUN)') $(PKG)
+
+fuzz: ## Look for names and addresses that break mails; FUZZ=5m for longer
+	@set -e; for target in mail:FuzzNames mail:FuzzAddress invite/tenanttext:FuzzLine; do \
+		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZ) -fuzzminimizetime 20x -parallel $(TEST_PARALLEL) "./internal/$${target%:*}"; \
+	done
 
 verify: generate ## Generate, format and tidy, and fail on any difference from what is committed, untracked files too
 	@failed=0; \

@@ -23,8 +23,6 @@ import (
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/controllers"
 	"github.com/orgkeeper/orgkeeper/internal/facts"
-	"github.com/orgkeeper/orgkeeper/internal/invite"
-	"github.com/orgkeeper/orgkeeper/internal/mail"
 	"github.com/orgkeeper/orgkeeper/internal/portal"
 )
 
@@ -43,11 +41,7 @@ func run(ctx context.Context, o options) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	keys, err := invite.LoadKeys(o.keysDir)
-	if err != nil {
-		return err
-	}
-	smtp, err := mail.NewSMTP(o.smtp)
+	invitations, err := o.invitations()
 	if err != nil {
 		return err
 	}
@@ -85,13 +79,13 @@ func run(ctx context.Context, o options) error {
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Facts: reader, Clock: reader.Clock, Metrics: counters,
 		Recorder:    mgr.GetEventRecorder("orgkeeper"),
 		Roles:       o.roles,
-		Invitations: controllers.Invitations{SMTP: smtp, Keys: keys, From: o.mailFrom, PortalURL: o.portalURL},
+		Invitations: invitations,
 	}); err != nil {
 		return err
 	}
 	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.PolicyCollector{State: reader.Guard})
 	page := portal.Handler(portal.Config{
-		Verify: keys.Verify,
+		Verify: invitations.Keys.Verify,
 		Store:  portal.ClusterStore{Facts: reader, Live: mgr.GetAPIReader(), Client: mgr.GetClient()},
 		Log:    ctrl.Log.WithName("portal"),
 		Now:    reader.Clock.Now,

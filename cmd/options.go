@@ -13,6 +13,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/orgkeeper/orgkeeper/controllers"
+	"github.com/orgkeeper/orgkeeper/internal/invite"
 	"github.com/orgkeeper/orgkeeper/internal/mail"
 	"github.com/orgkeeper/orgkeeper/internal/rbac"
 )
@@ -28,6 +30,7 @@ type options struct {
 	usernamePrefix       string
 	roles                rbac.Roles
 	mailFrom             mail.Address
+	templatesDir         string
 	smtp                 mail.Config
 	log                  zap.Options
 }
@@ -46,15 +49,19 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.roles.Admin, "admin-role", "orgkeeper:workspace-admin", "ClusterRole behind the access Admin")
 	fs.StringVar(&o.mailFrom.Address, "mail-from", "", "sender of all mails, such as invitations@orgkeeper.example (required)")
 	fs.StringVar(&o.mailFrom.Name, "mail-from-name", "orgkeeper", "name shown beside the sender")
+	fs.StringVar(&o.templatesDir, "mail-templates-dir", "", "folder with templates of mails to use in place of orgkeeper's own, such as it/invitation.txt.tmpl; read at start")
 	fs.StringVar(&o.smtp.Address, "smtp-address", "", "host:port of the mail server (required)")
 	o.smtp.TLS = mail.StartTLS
 	fs.Var(&o.smtp.TLS, "smtp-tls", "starttls (usual on port 587), tls (usual on port 465) or none")
 	fs.StringVar(&o.smtp.Username, "smtp-username", "", "user for AUTH; empty: no AUTH")
 	fs.StringVar(&o.smtp.PasswordFile, "smtp-password-file", "", "file with the password for AUTH; read at each connection")
-	fs.StringVar(&o.smtp.CAFile, "smtp-ca-file", "", "file with the certificates to trust, PEM; empty: the system's")
+	fs.StringVar(&o.smtp.CAFile, "smtp-ca-file", "", "file with the certificates to trust, PEM; empty: the system's; read at each connection")
 	fs.StringVar(&o.smtp.ServerName, "smtp-server-name", "", "name expected in the mail server's certificate; empty: the host of --smtp-address")
 	fs.StringVar(&o.smtp.HELO, "smtp-helo", "", "name to say HELO with; empty: the domain of --mail-from")
 	fs.DurationVar(&o.smtp.Timeout, "smtp-timeout", 30*time.Second, "longest time to hand over one mail")
+	fs.StringVar(&o.smtp.DKIM.Domain, "dkim-domain", "", "domain to sign mails for (DKIM), with --dkim-selector and --dkim-key-file; empty: the mail server signs, or nobody")
+	fs.StringVar(&o.smtp.DKIM.Selector, "dkim-selector", "", "name of the key in DNS, <selector>._domainkey.<domain>")
+	fs.StringVar(&o.smtp.DKIM.KeyFile, "dkim-key-file", "", "file with the private key, PEM: RSA of at least 2048 bits, or Ed25519; read for each mail")
 	o.log.StacktraceLevel = zapcore.DPanicLevel // an error that a retry mends needs no stack
 	o.log.BindFlags(fs)
 }
@@ -78,9 +85,19 @@ func (o *options) validate() error {
 		problems = append(problems, errors.New("--mail-from must be an address such as invitations@orgkeeper.example"))
 	}
 	if err := o.smtp.Validate(); err != nil {
-		problems = append(problems, fmt.Errorf("--smtp-address, --smtp-tls, --smtp-username, --smtp-password-file and the like: %w", err))
+		problems = append(problems, fmt.Errorf("--smtp-address, --smtp-tls, --smtp-username, --smtp-password-file, --dkim-domain and the like: %w", err))
 	}
 	return errors.Join(problems...)
+}
+
+// invitations reads the files that links and mails need, so that what is wrong with them stops the start.
+func (o *options) invitations() (controllers.Invitations, error) {
+	i := controllers.Invitations{From: o.mailFrom, PortalURL: o.portalURL}
+	var keysErr, templatesErr, smtpErr error
+	i.Keys, keysErr = invite.LoadKeys(o.keysDir)
+	i.Templates, templatesErr = mail.LoadTemplates(o.templatesDir)
+	i.SMTP, smtpErr = mail.NewSMTP(o.smtp)
+	return i, errors.Join(keysErr, templatesErr, smtpErr)
 }
 
 func given(flag, value, what string) error {

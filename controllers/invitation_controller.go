@@ -21,6 +21,8 @@ type Invitations struct {
 	Keys *invite.Keys
 	// From is the sender of all mails.
 	From mail.Address
+	// Templates are the words of all mails; nil: orgkeeper's own.
+	Templates *mail.Templates
 	// PortalURL is where the invitation page is served, without a slash at the end.
 	PortalURL string
 }
@@ -87,7 +89,7 @@ func (i Invitations) message(h rules.Home, m *v1alpha1.OrgMember) (mail.Message,
 	if m.Spec.Invitation != nil {
 		inv.Message = m.Spec.Invitation.Message
 	}
-	return mail.Compose(i.envelope(m, s.Serial, "invitation", s.IssuedAt.Time), inv)
+	return i.Templates.Compose(i.envelope(h.Organization, m, s.Serial, "invitation", s.IssuedAt.Time), inv)
 }
 
 func (r *InvitationReconciler) mailing() mailing {

@@ -170,12 +170,17 @@ func organizationName(o *v1alpha1.Organization) string {
 	return cmp.Or(tenanttext.Line(rules.Name(o), maxName), o.Name)
 }
 
-// envelope addresses a mail to a member. sort and serial tell the member's mails apart for good.
-func (i Invitations) envelope(m *v1alpha1.OrgMember, serial int32, sort string, date time.Time) mail.Envelope {
+// envelope addresses a mail to a member of an organization. sort and serial tell the member's mails apart for good.
+func (i Invitations) envelope(o *v1alpha1.Organization, m *v1alpha1.OrgMember, serial int32, sort string, date time.Time) mail.Envelope {
+	var locale v1alpha1.Locale
+	if o.Spec.Invitations != nil {
+		locale = o.Spec.Invitations.Locale
+	}
 	return mail.Envelope{
 		MessageID: fmt.Sprintf("%s.%d.%s@%s", m.UID, serial, sort, i.From.Domain()),
 		From:      i.From,
 		To:        mail.Address{Name: string(m.Spec.DisplayName), Address: string(m.Spec.Email)},
 		Date:      date,
+		Language:  mail.Language(string(m.Spec.Locale), string(locale)),
 	}
 }

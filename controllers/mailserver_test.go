@@ -28,7 +28,7 @@ type mailServer struct {
 
 // letter is a mail as the server took it.
 type letter struct {
-	to, messageID, date, body, token string
+	to, messageID, date, language, body, token string
 }
 
 var (
@@ -123,7 +123,7 @@ func (s *session) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	l := letter{to: s.to, messageID: m.Header.Get("Message-ID"), date: m.Header.Get("Date"), body: string(body)}
+	l := letter{to: s.to, messageID: m.Header.Get("Message-ID"), date: m.Header.Get("Date"), language: m.Header.Get("Content-Language"), body: string(body)}
 	// Quoted-printable breaks lines; the link has no other character to unescape.
 	if found := tokenInLink.FindStringSubmatch(strings.ReplaceAll(l.body, "=\r\n", "")); found != nil {
 		l.token = found[1]

@@ -40,7 +40,8 @@ func (r *OwnershipMailReconciler) Reconcile(ctx context.Context, m *v1alpha1.Org
 	if err := r.patchStatus(ctx, before, m); err != nil {
 		return ctrl.Result{}, err
 	}
-	message, err := mail.ComposeOwnership(r.Invitations.envelope(m, notice.Record.Serial, "ownership", notice.Transfer.At.Time), content)
+	envelope := r.Invitations.envelope(h.Organization, m, notice.Record.Serial, "ownership", notice.Transfer.At.Time)
+	message, err := r.Invitations.Templates.Compose(envelope, content)
 	o := r.handOver(ctx, try{r.mailing(), notice.Record.Serial, notice.Record.Attempts}, message, err)
 	return r.persist(ctx, m, o, func(fresh *v1alpha1.OrgMember) bool {
 		n := fresh.Status.OwnershipNotice

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -70,3 +71,19 @@ func (a Address) parse() (*mail.Address, error) {
 	name := strings.ReplaceAll(tenanttext.Line(a.Name, maxName), `\`, "/")
 	return &mail.Address{Name: name, Address: a.Address[:at+1] + domain}, nil
 }
+
+// answersTo is the address for Reply-To, or nil if s is not a plain one: a user name, or what only a server with SMTPUTF8
+// would take, is no reason to send no mail. It never has a name beside it.
+func answersTo(s string) *mail.Address {
+	if !dotAtom.MatchString(s) {
+		return nil
+	}
+	a, err := Address{Address: s}.parse()
+	if err != nil || !ascii(a.Address) {
+		return nil
+	}
+	return a
+}
+
+// dotAtom is a local part that needs no quotes (RFC 5322, 3.2.3), and the domain, which parse checks.
+var dotAtom = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[^@\\[\\]]+$")

@@ -66,6 +66,8 @@ type Config struct {
 	// HELO is the name that we introduce ourselves by; empty: the sender's mail domain. A Pod's
 	// own name would be refused where a full host name is wanted.
 	HELO string
+	// DKIM signs the mails, if set.
+	DKIM DKIM
 }
 
 // Validate tells every fault of the configuration. It opens no file and no connection.
@@ -73,7 +75,7 @@ func (c Config) Validate() error {
 	host, port, err := net.SplitHostPort(c.Address)
 	badHELO := strings.ContainsFunc(c.HELO, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 	_, unknownMode := ParseTLSMode(c.TLS.String())
-	faults := []error{unknownMode}
+	faults := []error{unknownMode, c.DKIM.validate()}
 	for _, check := range []struct {
 		faulty bool
 		fault  string

@@ -1,5 +1,8 @@
 // Package mail composes the mails that orgkeeper sends and hands them to an SMTP server.
 //
+// A mail is a Content in an Envelope, and its words are Templates: orgkeeper's own, in each of Languages, or those of a
+// folder over them. Templates see views, one type for each sort of mails, never what the caller passed.
+//
 // Composing is pure: equal input gives equal bytes, so that a mail which has to be sent again after a crash or a
 // lost acknowledgement is the same mail, link and Message-ID included. Sending tells apart what the caller must
 // do next (see Kind).

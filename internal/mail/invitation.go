@@ -1,8 +1,8 @@
 package mail
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -10,17 +10,23 @@ import (
 	"github.com/orgkeeper/orgkeeper/internal/invite/tenanttext"
 )
 
-// Invitation is the content of an invitation mail. Organization, Inviter, Message and the recipient's name come
-// from tenants and are shown as tenanttext makes them.
+// Invitation is the content of an invitation mail, and of the reminder of one. Organization, Inviter, Message, Workspaces
+// and the recipient's name come from tenants and are shown as tenanttext makes them.
 type Invitation struct {
+	// Reminder: the recipient has had this invitation before.
+	Reminder bool
 	// Organization is the name to show. Cut to 100 characters.
 	Organization string
 	// Role is one of Admin, BillingAdmin, UserAdmin and Member; the mail says it in words.
 	Role string
-	// Inviter is a mail address or user name; may be empty, then the mail names nobody. Cut to 254 characters.
+	// Inviter is a mail address or user name; may be empty, then the mail names nobody. Cut to 254 characters. Answers go
+	// to it when it is a plain address (Reply-To).
 	Inviter string
 	// Message is the inviter's own text; may be empty. Cut to 1000 characters and 20 lines.
 	Message string
+	// Workspaces are names of those that the recipient will have access to; the mail lists 10, and counts the rest. Pass
+	// them in a fixed order: it is that of the mail.
+	Workspaces []string
 	// Expires is when the link ends; shown to the minute, in UTC.
 	Expires time.Time
 	// AcceptURL is the page behind the link, http or https. It changes nothing when opened.
@@ -33,66 +39,47 @@ func (inv Invitation) String() string { return "invitation as " + inv.Role }
 // GoString is String, for %#v.
 func (inv Invitation) GoString() string { return inv.String() }
 
-const (
-	maxName         = 100
-	maxInviter      = 254
-	maxMessage      = 1000
-	maxMessageLines = 20
-	maxURL          = 2000
-)
+func (Invitation) sort() string { return sortInvitation }
 
-// Compose writes an invitation in English, as text and as HTML. Equal input gives equal bytes. It fails, without
-// showing addresses or the link, when an address, the Message-ID, the role or the link is not what the fields
-// require; ErrAddress tells a bad recipient or sender.
-func Compose(e Envelope, inv Invitation) (Message, error) {
-	data, err := inv.data(e.To.Name)
-	if err != nil {
-		return Message{}, fmt.Errorf("invitation mail: %w", err)
-	}
-	return compose(e, "invitation", data)
-}
+func (inv Invitation) replyTo() string { return inv.Inviter }
 
-var roleInWords = map[string]string{
-	"Admin":        "admin",
-	"BillingAdmin": "billing admin",
-	"UserAdmin":    "user admin",
-	"Member":       "member",
-}
-
-// invitationData is what the templates see: only text that is fit to be shown.
-type invitationData struct {
-	Name, Organization, Role, Inviter, Expires string
-	Message                                    []string
+// invitationView is for the templates of invitations and reminders.
+type invitationView struct {
+	*page
+	Reminder               bool
+	Role, Inviter, Expires string
+	Message, Workspaces    []string
+	// More counts the workspaces that are not listed.
+	More int
 	// URL is the whole link and Host where it leads, so that the HTML never hides that.
 	URL, Host string
 }
 
-func (inv Invitation) data(name string) (invitationData, error) {
-	role, ok := roleInWords[inv.Role]
-	if !ok {
-		return invitationData{}, errors.New("unknown role")
+func (inv Invitation) view(p *page, date func(time.Time) string) (any, error) {
+	link, linkErr := checkLink(inv.AcceptURL)
+	if err := cmp.Or(checkRole(inv.Role), linkErr, checkMoment(inv.Expires, "expiry is missing"), p.named(inv.Organization)); err != nil {
+		return nil, err
 	}
-	link, err := checkLink(inv.AcceptURL)
-	if err != nil {
-		return invitationData{}, err
+	v := invitationView{
+		page:     p,
+		Reminder: inv.Reminder,
+		Role:     inv.Role,
+		Inviter:  tenanttext.Person(inv.Inviter, maxPerson),
+		Expires:  date(inv.Expires),
+		Message:  tenanttext.Block(inv.Message, maxMessage, maxMessageLines),
+		URL:      inv.AcceptURL,
+		Host:     link.Host,
 	}
-	if inv.Expires.IsZero() {
-		return invitationData{}, errors.New("expiry is missing")
+	for _, name := range inv.Workspaces {
+		switch name = tenanttext.Line(name, maxName); {
+		case name == "":
+		case len(v.Workspaces) == maxWorkspaces:
+			v.More++
+		default:
+			v.Workspaces = append(v.Workspaces, name)
+		}
 	}
-	organization := tenanttext.Line(inv.Organization, maxName)
-	if organization == "" {
-		return invitationData{}, errors.New("organization has no name that can be shown")
-	}
-	return invitationData{
-		Name:         tenanttext.Line(name, maxName),
-		Organization: organization,
-		Role:         role,
-		Inviter:      tenanttext.Person(inv.Inviter, maxInviter),
-		Expires:      inWords(inv.Expires),
-		Message:      tenanttext.Block(inv.Message, maxMessage, maxMessageLines),
-		URL:          inv.AcceptURL,
-		Host:         link.Host,
-	}, nil
+	return v, nil
 }
 
 // checkLink takes only what stands in a text as it is: no space, quote or control character, nothing to unescape.

@@ -25,14 +25,18 @@ type Envelope struct {
 	To   Address
 	// Date is the moment of the Date header, to the second; shown in UTC. Pass the same for each copy.
 	Date time.Time
+	// Language is one of Languages, such as Language chooses; empty: en.
+	Language string
 }
 
-// Message is a composed mail, ready for SMTP.Send. Compose makes it.
+// Message is a composed mail, ready for SMTP.Send. Templates.Compose makes it.
 type Message struct {
 	// ID is the Message-ID without angle brackets.
 	ID string
 	// From and To are the envelope's addresses, domains in ASCII.
 	From, To string
+	// Date is that of the Date header.
+	Date time.Time
 	// Data is the whole mail, header and body, lines ended by CRLF.
 	Data []byte
 }
@@ -45,8 +49,8 @@ func (m Message) GoString() string { return m.String() }
 
 var messageID = regexp.MustCompile(`^[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$`)
 
-// render puts a mail together from texts that are final. language is a tag as in Content-Language.
-func render(e Envelope, language, subject, text, html string) (Message, error) {
+// render puts a mail together from words that are final.
+func render(e Envelope, replyTo string, words body) (Message, error) {
 	if len(e.MessageID) > 200 || !messageID.MatchString(e.MessageID) {
 		return Message{}, errors.New("message id is not of the form left@right")
 	}
@@ -63,7 +67,7 @@ func render(e Envelope, language, subject, text, html string) (Message, error) {
 	}
 
 	// A random boundary would make each copy another mail. That of the content's hash cannot occur in it.
-	sum := sha256.Sum256([]byte(e.MessageID + "\x00" + text + "\x00" + html))
+	sum := sha256.Sum256([]byte(e.MessageID + "\x00" + words.text + "\x00" + words.html))
 	m := gomail.NewMsg(
 		gomail.WithNoDefaultUserAgent(),
 		gomail.WithEncoding(gomail.EncodingQP),
@@ -72,23 +76,27 @@ func render(e Envelope, language, subject, text, html string) (Message, error) {
 	)
 	m.FromMailAddress(from)
 	m.ToMailAddress(to)
-	m.Subject(subject)
+	if a := answersTo(replyTo); a != nil {
+		m.ReplyToMailAddress(a)
+	}
+	m.Subject(words.subject)
 	m.SetMessageIDWithValue(e.MessageID)
-	m.SetDateWithValue(e.Date.UTC())
+	date := e.Date.UTC()
+	m.SetDateWithValue(date)
 	// RFC 3834: no vacation notes back. Not Precedence: bulk, which go-mail's SetBulk adds: this is no bulk mail.
 	m.SetGenHeader("Auto-Submitted", "auto-generated")
 	m.SetGenHeader("X-Auto-Response-Suppress", "All")
-	m.SetGenHeader("Content-Language", language)
-	text, encoding := wire(text)
+	m.SetGenHeader("Content-Language", words.language)
+	text, encoding := wire(words.text)
 	m.SetBodyString(gomail.TypeTextPlain, text, gomail.WithPartEncoding(encoding))
-	html, encoding = wire(html)
+	html, encoding := wire(words.html)
 	m.AddAlternativeString(gomail.TypeTextHTML, html, gomail.WithPartEncoding(encoding))
 
 	var b bytes.Buffer
 	if _, err := m.WriteTo(&b); err != nil {
 		return Message{}, fmt.Errorf("writing mail: %w", err)
 	}
-	return Message{ID: e.MessageID, From: from.Address, To: to.Address, Data: b.Bytes()}, nil
+	return Message{ID: e.MessageID, From: from.Address, To: to.Address, Date: date, Data: b.Bytes()}, nil
 }
 
 // wire is a body as it is sent, and how it is encoded. Plain ASCII goes as it is, so that the link stays whole also to

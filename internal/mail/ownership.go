@@ -1,8 +1,8 @@
 package mail
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/orgkeeper/orgkeeper/internal/invite/tenanttext"
@@ -10,7 +10,7 @@ import (
 
 // Ownership is the content of a mail that tells one of two people that the ownership of an organization passed between
 // them. Its words are about that moment, so that they stay true when it arrives late and the ownership has moved on.
-// Organization, Other and the recipient's name come from tenants and are shown as tenanttext makes them.
+// Organization, Other and the recipient's name come from tenants and are shown as tenanttext makes them. It has no link.
 type Ownership struct {
 	// Organization is the name to show. Cut to 100 characters.
 	Organization string
@@ -25,39 +25,23 @@ type Ownership struct {
 	At time.Time
 }
 
-// ownershipData is what the templates see: only text that is fit to be shown.
-type ownershipData struct {
-	Name, Organization, Other, Role, At string
-	Gained                              bool
+func (Ownership) sort() string    { return "ownership" }
+func (Ownership) replyTo() string { return "" }
+
+type ownershipView struct {
+	*page
+	Gained          bool
+	Other, Role, At string
 }
 
-// ComposeOwnership writes a mail about a move of the ownership, as Compose does an invitation. It has no link.
-func ComposeOwnership(e Envelope, o Ownership) (Message, error) {
-	data, err := o.data(e.To.Name)
-	if err != nil {
-		return Message{}, fmt.Errorf("ownership mail: %w", err)
+func (o Ownership) view(p *page, date func(time.Time) string) (any, error) {
+	v := ownershipView{page: p, Gained: o.Gained, Other: tenanttext.Line(o.Other, maxName), Role: o.Role, At: date(o.At)}
+	var other, role error
+	if v.Other == "" {
+		other = errors.New("the other one has no name that can be shown")
 	}
-	return compose(e, "ownership", data)
-}
-
-func (o Ownership) data(name string) (ownershipData, error) {
-	data := ownershipData{
-		Name:         tenanttext.Line(name, maxName),
-		Organization: tenanttext.Line(o.Organization, maxName),
-		Other:        tenanttext.Line(o.Other, maxName),
-		Role:         roleInWords[o.Role],
-		At:           inWords(o.At),
-		Gained:       o.Gained,
+	if o.Role != "" {
+		role = checkRole(o.Role)
 	}
-	switch {
-	case data.Organization == "":
-		return data, errors.New("organization has no name that can be shown")
-	case data.Other == "":
-		return data, errors.New("the other one has no name that can be shown")
-	case data.Role == "" && o.Role != "":
-		return data, errors.New("unknown role")
-	case o.At.IsZero():
-		return data, errors.New("the moment is missing")
-	}
-	return data, nil
+	return v, cmp.Or(p.named(o.Organization), other, role, checkMoment(o.At, "the moment is missing"))
 }

@@ -246,7 +246,7 @@ func sender(t *testing.T, c om.Config) *om.SMTP {
 
 func composed(t *testing.T) om.Message {
 	t.Helper()
-	m, err := om.Compose(envelope, invitation)
+	m, err := words.Compose(envelope, invitation)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ type SMTP struct {
 	host   string
 }
 
-// NewSMTP checks the configuration and that the password and CA files can be read. It does not connect: a mail
+// NewSMTP checks the configuration and that the password, CA and DKIM key files can be read. It does not connect: a mail
 // server that is down at start must not keep the operator down.
 func NewSMTP(c Config) (*SMTP, error) {
 	if err := c.Validate(); err != nil {
@@ -44,6 +44,11 @@ func NewSMTP(c Config) (*SMTP, error) {
 	if _, err := s.tlsConfig(); err != nil {
 		return nil, err
 	}
+	if c.DKIM.used() {
+		if _, err := c.DKIM.key(); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
@@ -54,7 +59,7 @@ func NewSMTP(c Config) (*SMTP, error) {
 func (s *SMTP) Send(ctx context.Context, m Message) error {
 	limited, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
-	d := &delivery{doing: "connecting"}
+	d := &delivery{}
 	err := s.deliver(limited, d, m)
 	if err == nil {
 		return nil
@@ -80,6 +85,13 @@ type delivery struct {
 func (d *delivery) begin(at step, doing string) { d.at, d.doing = at, doing }
 
 func (s *SMTP) deliver(ctx context.Context, d *delivery, m Message) error {
+	d.doing = "signing"
+	data, err := s.config.DKIM.sign(m)
+	if err != nil {
+		return err
+	}
+	m.Data = data
+	d.doing = "connecting"
 	client, hangUp, err := s.connect(ctx, d, m.From)
 	if err != nil {
 		return err

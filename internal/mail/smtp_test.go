@@ -318,7 +318,7 @@ func TestSendTellsAnUntrustedCertificate(t *testing.T) {
 func TestSendNeedsSMTPUTF8ForLettersBeyondASCII(t *testing.T) {
 	e := envelope
 	e.To.Address = "jörg@bücher.example"
-	m, err := om.Compose(e, invitation)
+	m, err := words.Compose(e, invitation)
 	if err != nil {
 		t.Fatal(err)
 	}

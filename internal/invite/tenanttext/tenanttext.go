@@ -91,11 +91,13 @@ var (
 	// scheme:// of any kind.
 	scheme = regexp.MustCompile(`(?i)([a-z][a-z0-9+.-]*)?:\s*//+`)
 	// The schemes that do without slashes.
-	bareScheme = regexp.MustCompile(`(?i)(mailto|tel|sms|data|javascript|vbscript|https?):(\S)`)
+	bareScheme = regexp.MustCompile(`(?i)(mailto|tel|sms|data|javascript|vbscript|https?|ftp|file|sips?|xmpp|skype|facetime|whatsapp|webcal|magnet|geo):(\S)`)
 	// A dot, or what a mail program or browser may take for one, before what may be a top-level domain.
 	hostDot = regexp.MustCompile(`([\p{L}\p{N}\p{M}_-])[.\x{2024}\x{3002}\x{fe52}\x{ff0e}\x{ff61}]([\p{L}\p{M}]{2}|xn--)`)
 	// What links by itself, whatever comes after.
 	www = regexp.MustCompile(`(?i)(www)\.`)
+	// More marks on one letter than any script needs: they would cover the lines around.
+	pile = regexp.MustCompile(`(\p{M}{4})\p{M}+`)
 	// An IPv4 address.
 	quad = regexp.MustCompile(`(\d)\.(\d+)\.(\d+)\.(\d)`)
 )
@@ -113,6 +115,7 @@ func inert(s string) string {
 		s = quad.ReplaceAllString(s, "$1·$2·$3·$4")
 		// What would be read as an encoded word (RFC 2047) in a header, and hide all of the above.
 		s = strings.ReplaceAll(s, "=?", "= ?")
+		s = pile.ReplaceAllString(s, "$1")
 		if s = norm.NFC.String(strings.Join(strings.Fields(s), " ")); s == before {
 			return s
 		}

@@ -32,6 +32,9 @@ func TestLine(t *testing.T) {
 		"Punycode":     {"in its ASCII form", "a.xn--p1ai", "a·xn--p1ai"},
 		"IPv4":         {"addresses without names", "http://127.0.0.1/x", "127·0·0·1/x"},
 		"Mailto":       {"schemes without slashes", "mailto:x, our data: y", "mailto: x, our data: y"},
+		"Call":         {"nor does what starts another program", "skype:evil?call geo:1,2", "skype: evil?call geo: 1,2"},
+		"Pile":         {"marks stay on their letter", "Z" + strings.Repeat("\u0335", 20) + "algo", "Z\u0335\u0335\u0335\u0335algo"},
+		"Marks":        {"names of scripts with many marks stay", "ภู่ทอง विद्यार्थी Việt", "ภู่ทอง विद्यार्थी Việt"},
 		"Nested":       {"taking one away must not make one", "hthttp://tp://evil", "evil"},
 		"HiddenDot":    {"an invisible character must not hide one", "evil\u200b.com", "evil·com"},
 		"EncodedWord":  {"would be decoded in a header", "=?utf-8?q?a?=", "= ?utf-8?q?a?="},
@@ -101,29 +104,40 @@ func hostile(t *rapid.T) string {
 }
 
 func TestNothingToClickAndNothingHidden(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := hostile(t)
-		line := tenanttext.Line(s, 60)
-		block := tenanttext.Block(s, 60, 5)
-		if n := len([]rune(line)); n > 60 {
-			t.Fatalf("%d characters: %q", n, line)
+	rapid.Check(t, func(t *rapid.T) { check(t, hostile(t)) })
+}
+
+func FuzzLine(f *testing.F) {
+	for _, s := range []string{
+		"Acme S.p.A.", "hthttp://tp://evil", "evil\u200b.com", "=?utf-8?q?a?=", "\u202egnp.exe", "пример.рф", "例え。テスト", "mailto:x", "1.2.3.4",
+		"Ac\xff\xfeme", "e\u0301\u0302\u0303\u0304\u0305", "\u0f73\u0f73\u0f73\u0f73", "http\n://x", strings.Repeat("é", 70) + ".com",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) { check(t, s) })
+}
+
+func check(t interface{ Fatalf(string, ...any) }, s string) {
+	line := tenanttext.Line(s, 60)
+	block := tenanttext.Block(s, 60, 5)
+	if n := len([]rune(line)); n > 60 {
+		t.Fatalf("%d characters: %q", n, line)
+	}
+	if len(block) > 5 {
+		t.Fatalf("%d lines: %q", len(block), block)
+	}
+	for _, out := range append(block, line) {
+		if m := clickable.FindString(out); m != "" {
+			t.Fatalf("%q can be clicked in %q", m, out)
 		}
-		if len(block) > 5 {
-			t.Fatalf("%d lines: %q", len(block), block)
+		if i := strings.IndexFunc(out, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }); i >= 0 {
+			t.Fatalf("hidden character in %q", out)
 		}
-		for _, out := range append(block, line) {
-			if m := clickable.FindString(out); m != "" {
-				t.Fatalf("%q can be clicked in %q", m, out)
-			}
-			if i := strings.IndexFunc(out, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }); i >= 0 {
-				t.Fatalf("hidden character in %q", out)
-			}
-			if strings.Contains(out, "=?") {
-				t.Fatalf("encoded word in %q", out)
-			}
+		if strings.Contains(out, "=?") {
+			t.Fatalf("encoded word in %q", out)
 		}
-		if again := tenanttext.Line(line, 60); again != line && !strings.HasSuffix(line, "…") {
-			t.Fatalf("done twice differs: %q and %q", line, again)
-		}
-	})
+	}
+	if again := tenanttext.Line(line, 60); again != line && !strings.HasSuffix(line, "…") {
+		t.Fatalf("done twice differs: %q and %q", line, again)
+	}
 }
