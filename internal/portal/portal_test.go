@@ -410,7 +410,7 @@ func TestLogHoldsNoToken(t *testing.T) {
 			t.Errorf("log line tells too much: %s", line)
 		}
 	}
-	if want := `"route"="GET /i/{token}" "status"=200 "duration"="0s"`; !strings.Contains(lines[0], want) {
+	if want := `"method"="GET" "route"="/i/{token}" "status"=200 "outcome"="open" "duration"="0s"`; !strings.Contains(lines[0], want) {
 		t.Errorf("log line %s, want %s", lines[0], want)
 	}
 }

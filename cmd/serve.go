@@ -1,0 +1,68 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/orgkeeper/orgkeeper/internal/portal"
+)
+
+// serve is an HTTP server, on every replica, that bounds what a client may take of it.
+func serve(name, address string, handler http.Handler) *manager.Server {
+	return &manager.Server{Name: name, ShutdownTimeout: ptr.To(10 * time.Second), Server: &http.Server{
+		Addr: address, Handler: handler,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 20 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: log.New(complaints{ctrl.Log.WithName(name)}, "", 0),
+	}}
+}
+
+// complaints logs what net/http has to say, without the addresses of clients: they are personal data, and anybody who
+// opens a connection and says nothing is worth a line.
+type complaints struct{ log logr.Logger }
+
+var clientAddress = regexp.MustCompile(`(\[[0-9a-fA-F:.%\w]+\]|\d+\.\d+\.\d+\.\d+):\d+`)
+
+func (c complaints) Write(line []byte) (int, error) {
+	c.log.Info("HTTP server complains", "complaint", clientAddress.ReplaceAllString(string(line), "a client"))
+	return len(line), nil
+}
+
+// invitationPage is what serves the page: the server and, with TLS, what reads its certificate again when it is renewed.
+func invitationPage(o options, config portal.Config) ([]manager.Runnable, error) {
+	counters, err := portal.NewMetrics(metrics.Registry)
+	if err != nil {
+		return nil, err
+	}
+	config.Metrics, config.Log, config.Limits, config.TrustedProxies = counters, ctrl.Log.WithName("portal"), o.portalLimits, o.trustedProxies
+	server := serve("portal", o.portalAddress, portal.Handler(config))
+	if o.portalCert == "" {
+		return []manager.Runnable{server}, nil
+	}
+	certificate, err := certwatcher.New(o.portalCert, o.portalKey)
+	if err != nil {
+		return nil, fmt.Errorf("--portal-tls-cert-file and --portal-tls-key-file: %w", err)
+	}
+	listener, err := net.Listen("tcp", o.portalAddress)
+	if err != nil {
+		return nil, err
+	}
+	server.Listener = tls.NewListener(listener, &tls.Config{
+		GetCertificate: certificate.GetCertificate,
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"http/1.1"}, // a page that loads nothing gains nothing by HTTP/2
+	})
+	return []manager.Runnable{server, certificate}, nil
+}
