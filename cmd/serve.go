@@ -14,7 +14,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/orgkeeper/orgkeeper/internal/portal"
 )
@@ -42,11 +41,7 @@ func (c complaints) Write(line []byte) (int, error) {
 
 // invitationPage is what serves the page: the server and, with TLS, what reads its certificate again when it is renewed.
 func invitationPage(o options, config portal.Config) ([]manager.Runnable, error) {
-	counters, err := portal.NewMetrics(metrics.Registry)
-	if err != nil {
-		return nil, err
-	}
-	config.Metrics, config.Log, config.Limits, config.TrustedProxies = counters, ctrl.Log.WithName("portal"), o.portalLimits, o.trustedProxies
+	config.Log, config.Limits, config.TrustedProxies = ctrl.Log.WithName("portal"), o.portalLimits, o.trustedProxies
 	server := serve("portal", o.portalAddress, portal.Handler(config))
 	if o.portalCert == "" {
 		return []manager.Runnable{server}, nil

@@ -201,6 +201,7 @@ func checkHeaders(t *testing.T, r *http.Response) {
 		"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 		"Content-Type":                 "text/html; charset=utf-8",
 		"Content-Language":             "en",
+		"Vary":                         "Accept-Language",
 	}
 	for key, value := range want {
 		if diff := cmp.Diff([]string{value}, r.Header[http.CanonicalHeaderKey(key)]); diff != "" {
