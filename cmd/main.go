@@ -88,26 +88,15 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.PolicyCollector{State: reader.Guard})
-	answers, err := portal.NewMetrics(metrics.Registry)
-	if err != nil {
-		return err
-	}
-	page, err := invitationPage(o, portal.Config{
-		Verify:  keys.Verify,
-		Store:   portal.ClusterStore{Facts: reader, Live: mgr.GetAPIReader(), Client: mgr.GetClient(), Recorder: recorder},
-		Metrics: answers,
-		Now:     reader.Clock.Now,
-	})
-	if err != nil {
-		return err
-	}
-	for _, runnable := range append(page,
+	if err := addServers(mgr, o, portal.Config{
+		Verify: keys.Verify,
+		Store:  portal.ClusterStore{Facts: reader, Live: mgr.GetAPIReader(), Client: mgr.GetClient(), Recorder: recorder},
+		Now:    reader.Clock.Now,
+	},
 		reloader{name: "invitation keys", reload: keys.Reload, clock: clock.RealClock{}},
 		serve("ops", o.metricsAddress, ops(mgr.GetCache(), reader.Guard)),
-	) {
-		if err := mgr.Add(runnable); err != nil {
-			return err
-		}
+	); err != nil {
+		return err
 	}
 	return mgr.Start(ctx)
 }

@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/orgkeeper/orgkeeper/internal/portal"
 )
@@ -39,8 +41,27 @@ func (c complaints) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// addServers gives the manager the invitation page and what else runs on every replica.
+func addServers(mgr manager.Manager, o options, config portal.Config, others ...manager.Runnable) error {
+	page, err := invitationPage(o, config, metrics.Registry)
+	if err != nil {
+		return err
+	}
+	for _, runnable := range append(page, others...) {
+		if err := mgr.Add(runnable); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // invitationPage is what serves the page: the server and, with TLS, what reads its certificate again when it is renewed.
-func invitationPage(o options, config portal.Config) ([]manager.Runnable, error) {
+func invitationPage(o options, config portal.Config, registry prometheus.Registerer) ([]manager.Runnable, error) {
+	answers, err := portal.NewMetrics(registry)
+	if err != nil {
+		return nil, err
+	}
+	config.Metrics = answers
 	config.Log, config.Limits, config.TrustedProxies = ctrl.Log.WithName("portal"), o.portalLimits, o.trustedProxies
 	server := serve("portal", o.portalAddress, portal.Handler(config))
 	if o.portalCert == "" {

@@ -16,7 +16,6 @@ import (
 	"math/big"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
@@ -75,11 +75,11 @@ func TestPageOverTLS(t *testing.T) {
 		Verify: func(string) (invite.Claims, error) { return invite.Claims{}, invite.ErrInvalid },
 		Store:  portal.ClusterStore{}, Now: time.Now,
 	}
-	if _, err := invitationPage(o, config); err == nil || !strings.Contains(err.Error(), "--portal-tls-cert-file") {
+	if _, err := invitationPage(o, config, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "--portal-tls-cert-file") {
 		t.Fatalf("without files: %v", err)
 	}
 	old := certificate(t, o.portalCert, o.portalKey, 1)
-	runnables, err := invitationPage(o, config)
+	runnables, err := invitationPage(o, config, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestTrustedProxies(t *testing.T) {
 			t.Errorf("%s: -want +got:\n%s", tc.reason, diff)
 		}
 		if len(o.trustedProxies) == 0 && tc.err == "" || o.portalLimits == (portal.Limits{}) {
-			t.Errorf("%s: %v, limits %+v", tc.reason, []netip.Prefix(o.trustedProxies), o.portalLimits)
+			t.Errorf("%s: %v, limits %+v", tc.reason, o.trustedProxies, o.portalLimits)
 		}
 	}
 }

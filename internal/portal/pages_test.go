@@ -36,32 +36,35 @@ type meeting struct {
 	body   string
 }
 
+var errAway = errors.New("away")
+
+// full is an invitation with all that a page can say.
+func full(s portal.Status) portal.Invitation {
+	inv := open
+	inv.Status, inv.Workspaces, inv.MoreWorkspaces = s, []string{"Web <shop>", "api"}, 7
+	return inv
+}
+
 // meetings show every page once, and the open one with all it can say and with nothing.
 func meetings() []meeting {
-	with := func(s portal.Status) portal.Invitation {
-		inv := open
-		inv.Status = s
-		inv.Workspaces, inv.MoreWorkspaces = []string{"Web <shop>", "api"}, 7
-		return inv
-	}
 	return []meeting{
-		{page: "open", code: 200, inv: with(portal.Open), do: "GET "},
+		{page: "open", code: 200, inv: full(portal.Open), do: "GET "},
 		{page: "open", code: 200, inv: portal.Invitation{Status: portal.Open, Organization: "Acme", Role: "Member", Name: "Joe"}, do: "GET "},
 		{page: "open", code: 200, inv: portal.Invitation{Status: portal.Open, Organization: "Acme", Inviter: "jane"}, do: "GET "},
-		{page: "accepted", code: 200, inv: with(portal.Open), do: "POST /accept"},
-		{page: "declined", code: 200, inv: with(portal.Open), do: "POST /decline"},
-		{page: "alreadyaccepted", code: 200, inv: with(portal.AlreadyAccepted), do: "POST /accept"},
-		{page: "alreadydeclined", code: 200, inv: with(portal.AlreadyDeclined), do: "GET "},
-		{page: "expired", code: 410, inv: with(portal.Expired), do: "GET "},
-		{page: "superseded", code: 410, inv: with(portal.Superseded), do: "GET "},
-		{page: "withdrawn", code: 410, inv: with(portal.Withdrawn), do: "GET "},
+		{page: "accepted", code: 200, inv: full(portal.Open), do: "POST /accept"},
+		{page: "declined", code: 200, inv: full(portal.Open), do: "POST /decline"},
+		{page: "alreadyaccepted", code: 200, inv: full(portal.AlreadyAccepted), do: "POST /accept"},
+		{page: "alreadydeclined", code: 200, inv: full(portal.AlreadyDeclined), do: "GET "},
+		{page: "expired", code: 410, inv: full(portal.Expired), do: "GET "},
+		{page: "superseded", code: 410, inv: full(portal.Superseded), do: "GET "},
+		{page: "withdrawn", code: 410, inv: full(portal.Withdrawn), do: "GET "},
 		{page: "invalid", code: 404, inv: open, do: "GET ", token: "forged"},
 		{page: "notfound", code: 404, inv: open, do: "GET /", token: "x/y"},
 		{page: "notallowed", code: 405, inv: open, do: "GET /accept"},
 		{page: "forbidden", code: 403, inv: open, do: "POST /accept", header: []string{"Sec-Fetch-Site", "cross-site"}},
 		{page: "ratelimited", code: 429, inv: open, do: "GET "},
 		{page: "badrequest", code: 413, inv: open, do: "POST /accept", body: strings.Repeat("x", 5000)},
-		{page: "unavailable", code: 503, inv: open, err: errors.New("away"), do: "POST /accept"},
+		{page: "unavailable", code: 503, inv: open, err: errAway, do: "POST /accept"},
 	}
 }
 
