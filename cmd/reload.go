@@ -8,8 +8,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// reloadEvery is how often files are looked at. Kubernetes takes up to a minute to bring a changed Secret into a pod.
-const reloadEvery = 10 * time.Second
+// reloadEvery is how often files are looked at. Kubernetes takes up to a minute or two to bring a changed Secret into a pod;
+// this adds nothing to speak of.
+const reloadEvery = 2 * time.Second
 
 // reloader reads files again while the operator runs, on every replica. It looks instead of waiting for the file system to
 // tell: reading a few small files costs less than being wrong about which links Kubernetes turns, and it works everywhere.

@@ -91,7 +91,7 @@ func (l *lab) testLinks(t *testing.T) {
 			}
 		}
 		check(t, opens(http.StatusNotFound)())
-		// The last by name verifies and does not sign: others of these tests go on beside. A rename shows it whole.
+		// The last by name verifies and does not sign, so no mail depends on it. A rename shows it whole.
 		check(t, os.WriteFile(l.file("keys/.new"), key, 0o600))
 		check(t, os.Rename(l.file("keys/.new"), l.file("keys/9")))
 		eventually(t, long, "the operator to take up the key", opens(http.StatusOK))
