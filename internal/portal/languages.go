@@ -69,11 +69,18 @@ var matcher = func() language.Matcher {
 	return language.NewMatcher(tags)
 }()
 
+// maxWanted bounds the Accept-Language that is looked at, in bytes. Browsers send a tenth; thousands of languages would take
+// milliseconds to match.
+const maxWanted = 1024
+
 // speak chooses the language of an answer: what the reader's browser asks for, else the first of the locales that we
 // have, else the first of ours. The browser comes first since whoever reads has chosen it; the locales are what others
 // know of them.
 func speak(r *http.Request, locales ...string) *tongue {
 	wanted := strings.Join(r.Header.Values("Accept-Language"), ",")
+	if len(wanted) > maxWanted {
+		wanted = ""
+	}
 	// A header that makes no sense is none.
 	if tags, _, err := language.ParseAcceptLanguage(wanted); err == nil {
 		if t := match(tags...); t != nil {

@@ -227,6 +227,7 @@ func TestLanguage(t *testing.T) {
 		{"nonsense is no choice", []string{";;;=,\x01"}, []string{"pl"}, "pl"},
 		{"nor are nonsense locales", nil, []string{"!!", "toolonglocale-x", ""}, "en"},
 		{"a header made to cost time", []string{strings.Repeat("a-", 8000)}, []string{"it"}, "it"},
+		{"more languages than anybody reads", []string{"pl," + strings.Repeat("aa,", 1000)}, []string{"it"}, "it"},
 	} {
 		inv := open
 		inv.Locales = tc.locales
