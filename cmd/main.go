@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/http"
 	"os"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -75,37 +73,23 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	reader := facts.Reader{Reader: mgr.GetClient(), Clock: clock.RealClock{}, Guard: policies.State, UsernamePrefix: o.usernamePrefix}
+	recorder := mgr.GetEventRecorder("orgkeeper")
 	if err := controllers.Setup(ctx, mgr, controllers.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Facts: reader, Clock: reader.Clock, Metrics: counters,
-		Recorder:    mgr.GetEventRecorder("orgkeeper"),
-		Roles:       o.roles,
-		Invitations: invitations,
+		Recorder: recorder, Roles: o.roles, Invitations: invitations,
 	}); err != nil {
 		return err
 	}
 	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.PolicyCollector{State: reader.Guard})
-	page := portal.Handler(portal.Config{
+	if err := addServers(mgr, o, portal.Config{
 		Verify: invitations.Keys.Verify,
-		Store:  portal.ClusterStore{Facts: reader, Live: mgr.GetAPIReader(), Client: mgr.GetClient()},
-		Log:    ctrl.Log.WithName("portal"),
+		Store:  portal.ClusterStore{Facts: reader, Live: mgr.GetAPIReader(), Client: mgr.GetClient(), Recorder: recorder},
 		Now:    reader.Clock.Now,
-	})
-	for _, server := range []*manager.Server{
-		serve("portal", o.portalAddress, page),
+	},
+		reloader{name: "invitation keys", reload: invitations.Keys.Reload, clock: clock.RealClock{}},
 		serve("ops", o.metricsAddress, ops(mgr.GetCache(), reader.Guard)),
-	} {
-		if err := mgr.Add(server); err != nil {
-			return err
-		}
+	); err != nil {
+		return err
 	}
 	return mgr.Start(ctx)
-}
-
-// serve is an HTTP server, on every replica, that bounds what a client may take of it.
-func serve(name, address string, handler http.Handler) *manager.Server {
-	return &manager.Server{Name: name, ShutdownTimeout: ptr.To(10 * time.Second), Server: &http.Server{
-		Addr: address, Handler: handler,
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 20 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-	}}
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/orgkeeper/orgkeeper/controllers"
 	"github.com/orgkeeper/orgkeeper/internal/invite"
 	"github.com/orgkeeper/orgkeeper/internal/mail"
+	"github.com/orgkeeper/orgkeeper/internal/portal"
 	"github.com/orgkeeper/orgkeeper/internal/rbac"
 )
 
@@ -26,6 +28,10 @@ type options struct {
 	metricsAddress       string
 	portalAddress        string
 	portalURL            string
+	portalCert           string
+	portalKey            string
+	portalLimits         portal.Limits
+	trustedProxies       []netip.Prefix
 	keysDir              string
 	usernamePrefix       string
 	roles                rbac.Roles
@@ -42,7 +48,12 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.metricsAddress, "metrics-bind-address", ":8081", "host:port that serves /metrics, /healthz and /readyz")
 	fs.StringVar(&o.portalAddress, "portal-bind-address", ":8080", "host:port that serves the invitation page")
 	fs.StringVar(&o.portalURL, "portal-url", "", "address of the invitation page as people reach it, such as https://orgkeeper.example; links in mails start with it (required)")
-	fs.StringVar(&o.keysDir, "invitation-keys-dir", "", "folder with the keys of invitation links, one file of at least 32 bytes each, base64 or raw; the first by name signs, all verify (required)")
+	fs.StringVar(&o.portalCert, "portal-tls-cert-file", "", "file with the page's certificate and its chain, PEM; read again when it changes. Empty: plain HTTP, for a proxy in front that does TLS")
+	fs.StringVar(&o.portalKey, "portal-tls-key-file", "", "file with the certificate's key, PEM")
+	fs.IntVar(&o.portalLimits.PerAddress, "portal-rate-limit", 300, "requests a minute that one client may make of the page: an IPv4 address, or an IPv6 network of 64 bits; 0: no limit")
+	fs.IntVar(&o.portalLimits.PerLink, "portal-link-rate-limit", 60, "requests a minute that are answered with one invitation link; 0: no limit")
+	fs.Func("portal-trusted-proxies", "networks or addresses of the proxies in front of the page, such as 10.0.0.0/8,fd00::/8; X-Forwarded-For is believed from them alone", o.trustProxies)
+	fs.StringVar(&o.keysDir, "invitation-keys-dir", "", "folder with the keys of invitation links, one file of at least 32 bytes each, base64 or raw; the first by name signs, all verify; read again when they change (required)")
 	fs.StringVar(&o.usernamePrefix, "username-prefix", "", "what the cluster's authenticator puts before an email to make the username, such as oidc:")
 	fs.StringVar(&o.roles.View, "view-role", "view", "ClusterRole behind the access View")
 	fs.StringVar(&o.roles.Edit, "edit-role", "edit", "ClusterRole behind the access Edit")
@@ -78,6 +89,12 @@ func (o *options) validate() error {
 		given("--edit-role", o.roles.Edit, "a ClusterRole"),
 		given("--admin-role", o.roles.Admin, "a ClusterRole"),
 	}
+	if (o.portalCert == "") != (o.portalKey == "") {
+		problems = append(problems, errors.New("--portal-tls-cert-file and --portal-tls-key-file must be given both or not at all"))
+	}
+	if o.portalLimits.PerAddress < 0 || o.portalLimits.PerLink < 0 {
+		problems = append(problems, errors.New("--portal-rate-limit and --portal-link-rate-limit must be 0 or more requests a minute"))
+	}
 	if o.leaderElect {
 		problems = append(problems, given("--leader-elect-namespace", o.leaderElectNamespace, "a namespace when POD_NAMESPACE is not set"))
 	}
@@ -98,6 +115,23 @@ func (o *options) invitations() (controllers.Invitations, error) {
 	i.Templates, templatesErr = mail.LoadTemplates(o.templatesDir)
 	i.SMTP, smtpErr = mail.NewSMTP(o.smtp)
 	return i, errors.Join(keysErr, templatesErr, smtpErr)
+}
+
+// trustProxies reads a list of networks and addresses, and adds to what was given before.
+func (o *options) trustProxies(list string) error {
+	for entry := range strings.SplitSeq(list, ",") {
+		entry = strings.TrimSpace(entry)
+		network, err := netip.ParsePrefix(entry)
+		if err != nil {
+			address, err := netip.ParseAddr(entry)
+			if err != nil {
+				return fmt.Errorf("%q is neither a network such as 10.0.0.0/8 nor an address", entry)
+			}
+			network = netip.PrefixFrom(address.Unmap(), address.Unmap().BitLen())
+		}
+		o.trustedProxies = append(o.trustedProxies, network.Masked())
+	}
+	return nil
 }
 
 func given(flag, value, what string) error {

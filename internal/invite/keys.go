@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // MinKeyLength is the least that a key must hold, in bytes: as much as the signature.
@@ -18,11 +20,16 @@ const MinKeyLength = 32
 // maxKeyFile bounds what is read of one key file, in bytes. A Secret's value is never near it by intent.
 const maxKeyFile = 4096
 
-// Keys sign and verify tokens: the first signs, all verify. To rotate, put a new key first and remove the old one
-// when the last link made with it has expired. Keys never change once made, are safe for concurrent use, and
-// print as their number only.
+// Keys sign and verify tokens: the first signs, all verify. They are safe for concurrent use, copies share the keys, and
+// they print as their number only.
+//
+// To rotate, first add a new key that sorts last, so that every replica can verify its links before any signs with it;
+// then give it the first name; and remove the old one when the last link made with it has expired.
 type Keys struct {
-	keys [][]byte
+	// set is replaced whole by Reload and never changed, so that a reader needs no lock.
+	set *atomic.Pointer[[][]byte]
+	// dir is where the keys came from; empty for those of NewKeys.
+	dir string
 }
 
 // NewKeys makes Keys of the given secrets, which it copies. It refuses an empty list and keys of fewer than
@@ -31,15 +38,20 @@ func NewKeys(keys ...[]byte) (*Keys, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("no invitation key given: at least one is needed to sign links")
 	}
-	k := &Keys{}
+	set := make([][]byte, len(keys))
 	for i, key := range keys {
 		if len(key) < MinKeyLength {
 			return nil, fmt.Errorf("invitation key %d has %d bytes: at least %d are needed", i+1, len(key), MinKeyLength)
 		}
-		k.keys = append(k.keys, bytes.Clone(key))
+		set[i] = bytes.Clone(key)
 	}
+	k := &Keys{set: &atomic.Pointer[[][]byte]{}}
+	k.set.Store(&set)
 	return k, nil
 }
+
+// all are the keys in force, the signing one first.
+func (k Keys) all() [][]byte { return *k.set.Load() }
 
 // LoadKeys reads one key from each file in dir, as a Secret mounted as a volume has them. Files are taken in the
 // order of their names, and the first signs: name them so that a new key sorts before an old one ("0", "1").
@@ -49,7 +61,37 @@ func NewKeys(keys ...[]byte) (*Keys, error) {
 // read as base64 is, and its length counts after decoding: at least MinKeyLength bytes, and the file at most
 // 4 KiB. Errors name the file and never its content.
 func LoadKeys(dir string) (*Keys, error) {
-	entries, err := os.ReadDir(dir) // sorted by name
+	set, err := readKeys(dir)
+	if err != nil {
+		return nil, err
+	}
+	k, err := NewKeys(set...)
+	if err != nil {
+		return nil, err
+	}
+	k.dir = dir
+	return k, nil
+}
+
+// Reload reads the folder of LoadKeys again and says whether the keys are others now. After an error they are as before.
+func (k *Keys) Reload() (changed bool, err error) {
+	if k.dir == "" {
+		return false, nil
+	}
+	set, err := readKeys(k.dir)
+	if err != nil {
+		return false, err
+	}
+	if slices.EqualFunc(set, k.all(), bytes.Equal) {
+		return false, nil
+	}
+	k.set.Store(&set)
+	return true, nil
+}
+
+func readKeys(dir string) ([][]byte, error) {
+	from := snapshot(dir)
+	entries, err := os.ReadDir(from) // sorted by name
 	if err != nil {
 		return nil, fmt.Errorf("reading invitation keys: %w", err)
 	}
@@ -58,7 +100,7 @@ func LoadKeys(dir string) (*Keys, error) {
 		if strings.HasPrefix(entry.Name(), ".") {
 			continue
 		}
-		name := filepath.Join(dir, entry.Name())
+		name := filepath.Join(from, entry.Name())
 		// Not entry.Type: in a Secret's mount each file is a link.
 		info, err := os.Stat(name)
 		if err != nil {
@@ -76,7 +118,21 @@ func LoadKeys(dir string) (*Keys, error) {
 	if len(keys) == 0 {
 		return nil, fmt.Errorf("no invitation key in %s: at least one file with %d random bytes is needed", dir, MinKeyLength)
 	}
-	return NewKeys(keys...)
+	return keys, nil
+}
+
+// snapshot is the folder that never changes behind a Secret's mount: Kubernetes writes a new one and turns the link
+// ..data to it, so reading through the link could take some keys from before and some from after. Other folders are
+// read as they are.
+func snapshot(dir string) string {
+	data, err := filepath.EvalSymlinks(filepath.Join(dir, "..data"))
+	if err != nil {
+		return dir
+	}
+	if info, err := os.Stat(data); err != nil || !info.IsDir() {
+		return dir
+	}
+	return data
 }
 
 func loadKey(name string) ([]byte, error) {
@@ -114,7 +170,7 @@ func decodeBase64(content []byte) ([]byte, bool) {
 }
 
 // String tells how many keys there are, and nothing of them.
-func (k Keys) String() string { return fmt.Sprintf("invite.Keys(%d)", len(k.keys)) }
+func (k Keys) String() string { return fmt.Sprintf("invite.Keys(%d)", len(k.all())) }
 
 // Format prints String for every verb, so that %d and %#v do not get at the bytes either.
 func (k Keys) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }

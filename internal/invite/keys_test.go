@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/orgkeeper/orgkeeper/internal/invite"
@@ -114,6 +115,110 @@ func TestLoadKeysOfASecretMount(t *testing.T) {
 	if got := k.String(); got != "invite.Keys(1)" {
 		t.Errorf("got %s, want one key", got)
 	}
+}
+
+// A mounted Secret changes while the operator runs: links signed before keep their meaning for as long as their key is
+// there, and a Secret that somebody broke takes nothing away.
+func TestReload(t *testing.T) {
+	dir := t.TempDir()
+	k := func(c byte) []byte { return []byte(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{c}, 32))) }
+	generation := 0
+	mount := func(keys map[string][]byte) {
+		t.Helper()
+		generation++
+		data := fmt.Sprintf("..%d", generation)
+		if err := os.Mkdir(filepath.Join(dir, data), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for name, key := range keys {
+			if err := os.WriteFile(filepath.Join(dir, data, name), key, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_ = os.Symlink("..data/"+name, filepath.Join(dir, name)) // it may be there
+		}
+		// As the kubelet does: a new link takes the old one's name at once.
+		if err := os.Symlink(data, filepath.Join(dir, "..new")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(dir, "..new"), filepath.Join(dir, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mount(map[string][]byte{"1": k('a')})
+	loaded, err := invite.LoadKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := loaded.Sign(sample)
+	for _, step := range []struct {
+		reason  string
+		keys    map[string][]byte
+		changed bool
+		err     string
+		signs   byte // the key that signs afterwards
+		opens   bool // whether the first link does
+	}{
+		{"nothing changed", map[string][]byte{"1": k('a')}, false, "", 'a', true},
+		{"a second key that only verifies yet", map[string][]byte{"1": k('a'), "2": k('b')}, true, "", 'a', true},
+		{"the new key comes first and signs; the old one verifies", map[string][]byte{"0": k('b'), "1": k('a')}, true, "", 'b', true},
+		{"an empty Secret is a mistake", nil, false, "no invitation key in " + dir, 'b', true},
+		{"so is a short key", map[string][]byte{"0": []byte("short, and shown to nobody")}, false, "at least 32", 'b', true},
+		{"the old key is gone, and with it its links", map[string][]byte{"0": k('b')}, true, "", 'b', false},
+	} {
+		mount(step.keys)
+		changed, err := loaded.Reload()
+		if changed != step.changed || (err == nil) != (step.err == "") || (err != nil && !strings.Contains(err.Error(), step.err)) {
+			t.Errorf("%s: changed %v, error %v; want %v and %q", step.reason, changed, err, step.changed, step.err)
+		}
+		if err != nil && strings.Contains(err.Error(), "shown") {
+			t.Errorf("%s: the error shows the content: %v", step.reason, err)
+		}
+		if loaded.Sign(sample) != keys(t, step.signs).Sign(sample) {
+			t.Errorf("%s: another key signs than %c", step.reason, step.signs)
+		}
+		if _, err := loaded.Verify(first); (err == nil) != step.opens {
+			t.Errorf("%s: the first link: %v", step.reason, err)
+		}
+	}
+	if changed, err := keys(t, 'a').Reload(); changed || err != nil {
+		t.Errorf("keys that came from no folder: %v, %v", changed, err)
+	}
+}
+
+// Links are signed and verified while the keys are replaced; of use with -race.
+func TestReloadBesideUse(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, c byte) {
+		key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{c}, 32))
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("1", 'z')
+	loaded, err := invite.LoadKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := loaded.Sign(sample)
+	var users sync.WaitGroup
+	for range 2 {
+		users.Go(func() {
+			for range 2000 {
+				if _, err := loaded.Verify(token); err != nil {
+					t.Error("a link did not verify while keys were replaced")
+					return
+				}
+				loaded.Sign(sample)
+			}
+		})
+	}
+	for c := range byte(50) {
+		write("0", c)
+		if _, err := loaded.Reload(); err != nil {
+			t.Error(err)
+		}
+	}
+	users.Wait()
 }
 
 func TestLoadKeysNamesAMissingFolder(t *testing.T) {

@@ -46,7 +46,7 @@ var encoding = base64.RawURLEncoding.Strict()
 // safe in a URL path as it is.
 func (k *Keys) Sign(c Claims) string {
 	payload := encode(c)
-	return encoding.EncodeToString(append(payload, mac(k.keys[0], payload)...))
+	return encoding.EncodeToString(append(payload, mac(k.all()[0], payload)...))
 }
 
 // Verify returns the claims of a token that any of the keys signed, and otherwise ErrInvalid. It does not judge
@@ -69,7 +69,7 @@ func (k *Keys) Verify(token string) (Claims, error) {
 // signed tries every key, also after one matched, so that the time does not tell which key it was.
 func (k *Keys) signed(payload, sum []byte) bool {
 	ok := false
-	for _, key := range k.keys {
+	for _, key := range k.all() {
 		if hmac.Equal(mac(key, payload), sum) {
 			ok = true
 		}

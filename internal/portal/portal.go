@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -47,6 +49,13 @@ type Invitation struct {
 	// Name is the invited person's.
 	Name    string
 	Expires time.Time
+	// Workspaces are the names to show of those that wait for the person, and MoreWorkspaces how many there are beside
+	// them. They too come from tenants.
+	Workspaces     []string
+	MoreWorkspaces int
+	// Locales are the person's languages as others know them, the likeliest first, such as it or pl-PL. Empty or unknown
+	// ones do no harm.
+	Locales []string
 }
 
 // Store knows what links stand for. It judges the claims by its own clock: their signature is checked, their expiry
@@ -60,15 +69,19 @@ type Store interface {
 	Decline(context.Context, invite.Claims) (Invitation, error)
 }
 
-// Config is what Handler needs. All of it is required; a zero Log logs nothing.
+// Config is what Handler needs. Verify, Store and Now are required; a zero Log logs nothing, nil Metrics count nothing.
 type Config struct {
 	// Verify tells a genuine token's claims, as invite.Keys does.
 	Verify func(token string) (invite.Claims, error)
 	Store  Store
 	// Log gets a line for each request, without token, address or name.
-	Log logr.Logger
+	Log     logr.Logger
+	Metrics *Metrics
 	// Now times the requests.
-	Now func() time.Time
+	Now    func() time.Time
+	Limits Limits
+	// TrustedProxies are where X-Forwarded-For is believed from.
+	TrustedProxies []netip.Prefix
 }
 
 // Handler serves
@@ -79,63 +92,76 @@ type Config struct {
 //
 // and for everything else a page that says so: 404 for other paths and bad tokens, 405 with Allow for other
 // methods. Ended invitations (expired, superseded, withdrawn) are 410, a Store that fails is 503 with Retry-After, a
-// form sent from another site is 403, a body beyond 4 KiB is 413.
+// form sent from another site is 403, a body beyond 4 KiB is 413, and who asks beyond the Limits gets 429 with
+// Retry-After. Pages are in the language that the browser asks for, else in the person's, else in English.
 //
 // Serve it over HTTPS: browsers tell where a form comes from (Sec-Fetch-Site) only there and on localhost, and since
 // the pages hide their address (Referrer-Policy: no-referrer) nothing else tells it. Over plain HTTP to another
 // host, browsers get the 403; programs that send no Origin are not concerned.
 func Handler(c Config) http.Handler {
-	p := &portal{Config: c}
+	p := &portal{
+		Config:  c,
+		clients: newLimiter[netip.Prefix](c.Limits.PerAddress, maxBuckets),
+		links:   newLimiter[invite.Claims](c.Limits.PerLink, maxBuckets),
+	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /i/{token}", p.show)
-	mux.HandleFunc("POST /i/{token}/accept", p.answer(c.Store.Accept))
-	mux.HandleFunc("POST /i/{token}/decline", p.answer(c.Store.Decline))
+	mux.HandleFunc("GET /i/{token}", p.genuine(p.show))
+	mux.HandleFunc("POST /i/{token}/accept", p.genuine(p.answer(c.Store.Accept)))
+	mux.HandleFunc("POST /i/{token}/decline", p.genuine(p.answer(c.Store.Decline)))
 	// The mux's own answers are not pages.
 	mux.HandleFunc("/i/{token}", notAllowed("GET, HEAD"))
 	mux.HandleFunc("/i/{token}/accept", notAllowed("POST"))
 	mux.HandleFunc("/i/{token}/decline", notAllowed("POST"))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		render(w, http.StatusNotFound, page{Name: "notfound"})
-	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { plain(w, r, http.StatusNotFound, "notfound") })
 
 	sameSite := http.NewCrossOriginProtection()
-	sameSite.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		render(w, http.StatusForbidden, page{Name: "forbidden"})
+	sameSite.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		plain(w, r, http.StatusForbidden, "forbidden")
 	}))
-	return p.logged(secured(sameSite.Handler(mux)))
+	return p.logged(secured(p.limited(sameSite.Handler(mux))))
 }
 
-type portal struct{ Config }
+type portal struct {
+	Config
+	clients      *limiter[netip.Prefix]
+	links        *limiter[invite.Claims]
+	unnamedProxy sync.Once
+}
 
-func (p *portal) show(w http.ResponseWriter, r *http.Request) {
-	token := r.PathValue("token")
-	claims, err := p.Verify(token)
-	if err != nil {
-		render(w, http.StatusNotFound, page{Name: "invalid"})
-		return
+// genuine lets through what has a token that we signed, and not too often. Only genuine links are told apart when
+// counting: made-up ones count for their sender alone, and could fill no table.
+func (p *portal) genuine(next func(http.ResponseWriter, *http.Request, invite.Claims)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		claims, err := p.Verify(r.PathValue("token"))
+		if err != nil {
+			plain(w, r, http.StatusNotFound, "invalid")
+			return
+		}
+		if delay := p.links.wait(claims, p.Now()); delay > 0 {
+			tooMany(w, r, delay)
+			return
+		}
+		next(w, r, claims)
 	}
+}
+
+func (p *portal) show(w http.ResponseWriter, r *http.Request, claims invite.Claims) {
 	inv, err := p.Store.Invitation(r.Context(), claims)
 	// Links are relative to /i/{token}, so that the portal may live below a path of its own.
-	p.reply(w, r, inv, err, token)
+	p.reply(w, r, inv, err, r.PathValue("token"))
 }
 
 // maxBody bounds what a form may send, in bytes. Ours send nothing.
 const maxBody = 4 << 10
 
-func (p *portal) answer(do func(context.Context, invite.Claims) (Invitation, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		token := r.PathValue("token")
-		claims, err := p.Verify(token)
-		if err != nil {
-			render(w, http.StatusNotFound, page{Name: "invalid"})
-			return
-		}
+func (p *portal) answer(do func(context.Context, invite.Claims) (Invitation, error)) func(http.ResponseWriter, *http.Request, invite.Claims) {
+	return func(w http.ResponseWriter, r *http.Request, claims invite.Claims) {
 		if err := drain(w, r); err != nil {
 			code := http.StatusBadRequest
 			if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 				code = http.StatusRequestEntityTooLarge
 			}
-			render(w, code, page{Name: "badrequest"})
+			plain(w, r, code, "badrequest")
 			return
 		}
 		inv, err := do(r.Context(), claims)
@@ -144,7 +170,7 @@ func (p *portal) answer(do func(context.Context, invite.Claims) (Invitation, err
 		}
 		// The page itself in place of a redirect: a person without a browser sees it too, and sending the form again
 		// does no harm.
-		p.reply(w, r, inv, err, "../"+token)
+		p.reply(w, r, inv, err, "../"+r.PathValue("token"))
 	}
 }
 
@@ -158,15 +184,15 @@ func (p *portal) reply(w http.ResponseWriter, r *http.Request, inv Invitation, e
 	if err != nil {
 		p.Log.Error(err, "Invitation cannot be served", "route", r.Pattern)
 		w.Header().Set("Retry-After", "10")
-		render(w, http.StatusServiceUnavailable, page{Name: "unavailable", Path: path})
+		render(w, http.StatusServiceUnavailable, page{Name: "unavailable", Path: path, tongue: speak(r)})
 		return
 	}
-	render(w, status.code, invitationPage(status.name, inv, path))
+	render(w, status.code, invitationPage(speak(r, inv.Locales...), status.name, inv, path))
 }
 
 func notAllowed(allow string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", allow)
-		render(w, http.StatusMethodNotAllowed, page{Name: "notallowed"})
+		plain(w, r, http.StatusMethodNotAllowed, "notallowed")
 	}
 }

@@ -201,6 +201,7 @@ func checkHeaders(t *testing.T, r *http.Response) {
 		"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 		"Content-Type":                 "text/html; charset=utf-8",
 		"Content-Language":             "en",
+		"Vary":                         "Accept-Language",
 	}
 	for key, value := range want {
 		if diff := cmp.Diff([]string{value}, r.Header[http.CanonicalHeaderKey(key)]); diff != "" {
@@ -410,7 +411,7 @@ func TestLogHoldsNoToken(t *testing.T) {
 			t.Errorf("log line tells too much: %s", line)
 		}
 	}
-	if want := `"route"="GET /i/{token}" "status"=200 "duration"="0s"`; !strings.Contains(lines[0], want) {
+	if want := `"method"="GET" "route"="/i/{token}" "status"=200 "outcome"="open" "duration"="0s"`; !strings.Contains(lines[0], want) {
 		t.Errorf("log line %s, want %s", lines[0], want)
 	}
 }

@@ -3,10 +3,13 @@ package portal
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -16,7 +19,8 @@ import (
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
-// ClusterStore is the Store that keeps answers in the status of OrgMembers. All fields are required.
+// ClusterStore is the Store that keeps answers in the status of OrgMembers. All fields but Recorder are
+// required.
 type ClusterStore struct {
 	// Facts finds the member and the home in the cache.
 	Facts facts.Reader
@@ -24,6 +28,8 @@ type ClusterStore struct {
 	Live client.Reader
 	// Client writes the answer.
 	Client client.Client
+	// Recorder tells an Event of each answer; nil tells nobody.
+	Recorder events.EventRecorder
 }
 
 // Invitation tells what a link stands for, from the cache.
@@ -73,6 +79,7 @@ func (s ClusterStore) answer(ctx context.Context, claims invite.Claims, done Sta
 			return err
 		}
 		result.Status = done
+		s.tell(m, done)
 		logr.FromContextOrDiscard(ctx).Info("Invitation answered", "OrgMember", client.ObjectKeyFromObject(m), "answer", done)
 		return nil
 	})
@@ -83,6 +90,18 @@ func (s ClusterStore) answer(ctx context.Context, claims invite.Claims, done Sta
 		return gone, fmt.Errorf("record the answer: %w", err)
 	}
 	return result, nil
+}
+
+// tell emits the Event of an answer, which names nobody: the object does.
+func (s ClusterStore) tell(m *v1alpha1.OrgMember, done Status) {
+	if s.Recorder == nil {
+		return
+	}
+	reason, words := v1alpha1.ReasonAccepted, "the person accepted the invitation"
+	if done == Declined {
+		reason, words = v1alpha1.ReasonDeclined, "the person declined the invitation"
+	}
+	s.Recorder.Eventf(m, nil, corev1.EventTypeNormal, reason, "Answer", "%s", words)
 }
 
 // find looks the member up by UID; nil when there is none.
@@ -113,11 +132,59 @@ func (s ClusterStore) judge(ctx context.Context, claims invite.Claims, m *v1alph
 		Inviter: rules.Inviter(h, m),
 		Name:    string(m.Spec.DisplayName),
 		Expires: claims.Expires,
+		Locales: []string{string(m.Spec.Locale)},
 	}
 	if h.Organization != nil {
 		inv.Organization = rules.Name(h.Organization)
+		if i := h.Organization.Spec.Invitations; i != nil {
+			inv.Locales = append(inv.Locales, string(i.Locale))
+		}
 	}
-	return inv, nil
+	if inv.Status == Open {
+		inv.Workspaces, inv.MoreWorkspaces, err = s.workspaces(ctx, h, m)
+	}
+	return inv, err
+}
+
+// maxWorkspaces is how many workspaces a page names.
+const maxWorkspaces = 10
+
+// workspaces are the names of those that a member is to work in by assignment, and how many there are beyond the first
+// few. An admin's are all, which the role says.
+func (s ClusterStore) workspaces(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember) (names []string, more int, err error) {
+	if m.Spec.Role == v1alpha1.RoleAdmin {
+		return nil, 0, nil
+	}
+	assignments, err := s.Facts.Assignments(ctx, m.Namespace, facts.IndexMember, m.Name)
+	if err != nil {
+		return nil, 0, err
+	}
+	var assigned []v1alpha1.WorkspaceName
+	for i := range assignments {
+		assigned = append(assigned, assignments[i].Spec.Workspaces...)
+	}
+	slices.Sort(assigned)
+	for _, name := range slices.Compact(assigned) {
+		w := &v1alpha1.Workspace{}
+		err := s.Facts.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: string(name)}, w, client.UnsafeDisableDeepCopy)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("get workspace %s/%s: %w", m.Namespace, name, err)
+		}
+		// Asked for one at a time, so that which assignments count is said in one place.
+		switch count, _ := rules.CountWorkspaces(h, []v1alpha1.Workspace{*w}, assignments); {
+		case count == 0:
+		case len(names) == maxWorkspaces:
+			more++
+		case w.Spec.DisplayName != "":
+			names = append(names, string(w.Spec.DisplayName))
+		default:
+			names = append(names, w.Name)
+		}
+	}
+	return names, more, nil
 }
 
 var statusOf = map[rules.LinkState]Status{

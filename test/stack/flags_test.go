@@ -68,9 +68,15 @@ func TestFlags(t *testing.T) {
 		},
 		{"a CA that is none", map[string]string{"--smtp-tls": "tls", "--smtp-ca-file": filepath.Join(keys, "1")}, 1, []string{"CA file", "no PEM certificate"}},
 		{"no time to send", map[string]string{"--smtp-timeout": "0s"}, 1, []string{"timeout"}},
+		{"a certificate without its key", map[string]string{"--portal-tls-cert-file": missing}, 1, []string{"--portal-tls-key-file", "both"}},
+		{
+			"limits below zero",
+			map[string]string{"--portal-rate-limit": "-1", "--portal-link-rate-limit": "-1"}, 1, []string{"--portal-rate-limit", "--portal-link-rate-limit"},
+		},
 		// What the flags' syntax refuses ends with 2, as everywhere.
 		{"an unknown TLS mode", map[string]string{"--smtp-tls": "ssl"}, 2, []string{"-smtp-tls", "starttls, tls or none"}},
 		{"a timeout without unit", map[string]string{"--smtp-timeout": "30"}, 2, []string{"-smtp-timeout"}},
+		{"a proxy by its name", map[string]string{"--portal-trusted-proxies": "10.0.0.0/8,ingress.example"}, 2, []string{"-portal-trusted-proxies", `"ingress.example"`}},
 		{"an unknown flag", map[string]string{"--owner": "jane"}, 2, []string{"-owner"}},
 		{"help", map[string]string{"--help": "true"}, 0, []string{"-portal-url", "-smtp-address", "-leader-elect", "(required)"}},
 	} {

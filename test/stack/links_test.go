@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,34 @@ func (l *lab) testLinks(t *testing.T) {
 		} {
 			refused(one, root+bad, http.StatusNotFound, "This link does not work")
 		}
+	})
+
+	t.Run("signed with a key that comes and goes", func(t *testing.T) {
+		claims, err := l.keys.Verify(token(genuine))
+		check(t, err)
+		key := make([]byte, 32)
+		_, err = rand.Read(key)
+		check(t, err)
+		added, err := invite.NewKeys(key)
+		check(t, err)
+		link := root + added.Sign(claims)
+		opens := func(code int) func() error {
+			return func() error {
+				a, err := visit(http.MethodGet, link)
+				if err == nil && a.code != code {
+					err = fmt.Errorf("status %d, want %d", a.code, code)
+				}
+				return err
+			}
+		}
+		check(t, opens(http.StatusNotFound)())
+		// The last by name verifies and does not sign, so no mail depends on it. A rename shows it whole.
+		check(t, os.WriteFile(l.file("keys/.new"), key, 0o600))
+		check(t, os.Rename(l.file("keys/.new"), l.file("keys/9")))
+		eventually(t, long, "the operator to take up the key", opens(http.StatusOK))
+		check(t, os.Remove(l.file("keys/9")))
+		eventually(t, long, "the operator to drop the key", opens(http.StatusNotFound))
+		want(t, http.MethodGet, genuine, http.StatusOK, "Invitation to")
 	})
 
 	t.Run("out of date", func(t *testing.T) {

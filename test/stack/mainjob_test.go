@@ -306,6 +306,12 @@ func (s *devstack) givesAccess(t *testing.T, link string) {
 		}
 		return nil
 	})
+	eventually(t, soon, "the Event of the answer", func() error {
+		if out := s.kubectl(t, "get", "events", "-n", "acme", "--field-selector=reason=Accepted,involvedObject.name=mia", "-o", "name"); strings.Count(out, "\n") != 1 {
+			return fmt.Errorf("%q", out)
+		}
+		return nil
+	})
 	t.Logf("$ kubectl get om mia -n acme\n%s", s.kubectl(t, "get", "om", "mia", "-n", "acme"))
 }
 
