@@ -123,5 +123,6 @@ func (r *InvitationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(severalAtOnce).
 		For(&v1alpha1.OrgMember{}, ignoreActivity).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
+		Watches(&v1alpha1.Organization{}, w.invitationRulesChanged()).
 		Complete(reconciler(r.Client, r))
 }

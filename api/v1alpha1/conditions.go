@@ -110,6 +110,10 @@ const (
 	ReasonDuplicateEmail = "DuplicateEmail"
 	// ReasonDuplicateUsername: an older member of the organization has the same username.
 	ReasonDuplicateUsername = "DuplicateUsername"
+	// ReasonDomainNotAllowed: the organization's spec.invitations.allowedDomains does not have the mail domain of a member who
+	// has not joined yet, or that domain is none that DNS can know. No mail, no access, however the member is brought in; it
+	// heals when the list changes. Who joined before stays.
+	ReasonDomainNotAllowed = "DomainNotAllowed"
 	// ReasonRobotNotAllowed: the service account is neither of the home namespace nor of one of the workspaces.
 	ReasonRobotNotAllowed = "RobotNotAllowed"
 	// ReasonOwnerProtected: see ConditionOwnerProtected.

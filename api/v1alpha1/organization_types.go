@@ -112,7 +112,8 @@ type OrganizationInvitations struct {
 	RemindBefore *metav1.Duration `json:"remindBefore,omitempty"`
 
 	// allowedDomains are the mail domains that new members may have, such as acme.example. Any when left out. At most 64.
-	// Not enforced yet.
+	// A domain is compared as a whole, whatever its case, in the form that DNS knows (IDNA); a subdomain is another one.
+	// Members who joined before stay, and service accounts have no mail domain.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

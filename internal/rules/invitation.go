@@ -57,7 +57,7 @@ func invitable(h Home, f MemberFacts) bool {
 	_, robot := Robot(m)
 	asked := !robot && !joined(m)
 	stays := h.Live() && m.DeletionTimestamp == nil && !m.Spec.Suspended && !membershipEnded(m, h.Now)
-	return asked && stays && !f.duplicate()
+	return asked && stays && !f.duplicate() && domainFault(h, m) == ""
 }
 
 // Answered says that the person has answered the present invitation, or joined without one.
@@ -101,8 +101,8 @@ type LinkState int
 
 // The states of a link.
 const (
-	// LinkWithdrawn: the member or organization is gone or going, or the membership is suspended, over, or a duplicate:
-	// accepting would give nothing.
+	// LinkWithdrawn: the member or organization is gone or going, or the membership is suspended, over, a duplicate, or of
+	// a mail domain that is not allowed: accepting would give nothing.
 	LinkWithdrawn LinkState = iota
 	// LinkSuperseded: a newer invitation was sent.
 	LinkSuperseded
@@ -125,7 +125,7 @@ func JudgeLink(h Home, f MemberFacts, serial int32, expires time.Time) LinkState
 		return LinkWithdrawn
 	case joined(m):
 		return LinkAccepted
-	case f.duplicate():
+	case f.duplicate() || domainFault(h, m) != "":
 		return LinkWithdrawn
 	case serial != i.Serial || !expires.Equal(i.ExpiresAt.Time):
 		return LinkSuperseded

@@ -26,6 +26,8 @@ func memberVerdict(h Home, f MemberFacts, b bearing, s Standing) Verdict {
 		namespace, _ := Robot(m)
 		return waiting(v1alpha1.ReasonRobotNotAllowed,
 			fmt.Sprintf("%s is a service account of namespace %s, which is neither %s nor a workspace's; use a service account of one of these", m.Name, namespace, h.Namespace))
+	case b.domain != "":
+		return domainVerdict(h, m, b.domain)
 	}
 	return stateVerdict(s, m, h.Now)
 }
