@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -29,6 +30,9 @@ type options struct {
 	roles                rbac.Roles
 	mailFrom             mail.Address
 	smtp                 mail.Config
+	mailRate             float64
+	mailWorkers          int
+	mailLimit            int
 	log                  zap.Options
 }
 
@@ -55,6 +59,9 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.smtp.ServerName, "smtp-server-name", "", "name expected in the mail server's certificate; empty: the host of --smtp-address")
 	fs.StringVar(&o.smtp.HELO, "smtp-helo", "", "name to say HELO with; empty: the domain of --mail-from")
 	fs.DurationVar(&o.smtp.Timeout, "smtp-timeout", 30*time.Second, "longest time to hand over one mail")
+	fs.Float64Var(&o.mailRate, "mail-rate", 10, "how many mails to try in a second, at most; 0: no limit")
+	fs.IntVar(&o.mailWorkers, "mail-workers", 4, "how many mails to try at once, at most; each takes a connection to the mail server")
+	fs.IntVar(&o.mailLimit, "mail-limit-per-organization", 200, "how many invitations and reminders an organization's members are sent in any 24 hours, at most; the others wait; 0: no limit")
 	o.log.StacktraceLevel = zapcore.DPanicLevel // an error that a retry mends needs no stack
 	o.log.BindFlags(fs)
 }
@@ -71,6 +78,7 @@ func (o *options) validate() error {
 		given("--edit-role", o.roles.Edit, "a ClusterRole"),
 		given("--admin-role", o.roles.Admin, "a ClusterRole"),
 	}
+	problems = append(problems, o.validMailLimits()...)
 	if o.leaderElect {
 		problems = append(problems, given("--leader-elect-namespace", o.leaderElectNamespace, "a namespace when POD_NAMESPACE is not set"))
 	}
@@ -82,6 +90,22 @@ func (o *options) validate() error {
 	}
 	return errors.Join(problems...)
 }
+
+func (o *options) validMailLimits() (problems []error) {
+	if !(o.mailRate >= 0) { // NaN neither
+		problems = append(problems, errors.New("--mail-rate must be zero or more"))
+	}
+	if o.mailWorkers < 1 || o.mailWorkers > maxMailWorkers {
+		problems = append(problems, fmt.Errorf("--mail-workers must be from 1 to %d", maxMailWorkers))
+	}
+	if o.mailLimit < 0 || o.mailLimit > math.MaxInt32 {
+		problems = append(problems, errors.New("--mail-limit-per-organization must be zero or more"))
+	}
+	return problems
+}
+
+// maxMailWorkers is more connections than any mail server welcomes from one client.
+const maxMailWorkers = 100
 
 func given(flag, value, what string) error {
 	if value == "" {

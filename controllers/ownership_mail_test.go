@@ -96,11 +96,7 @@ func TestOwnershipMails(t *testing.T) {
 	if toAnn.messageID != fmt.Sprintf("<%s.1.ownership@orgkeeper.example>", ann.UID) {
 		t.Errorf("Message-ID %s", toAnn.messageID)
 	}
-	h.metricsCome(`
-# HELP orgkeeper_ownership_mails_sent_total Mails about a move of the ownership that the mail server took.
-# TYPE orgkeeper_ownership_mails_sent_total counter
-orgkeeper_ownership_mails_sent_total 2
-`, "orgkeeper_ownership_mails_sent_total")
+	h.mailsCounted("ownership", map[string]float64{"sent": 2})
 	h.eventually("an Event tells of it", func() error { return h.toldOf(ann, "OwnershipMailSent") })
 
 	h.settles()

@@ -24,6 +24,9 @@ var (
 // compose makes a mail from the templates of a sort of mails. They see only text that is fit to be shown.
 func compose(e Envelope, sort string, data any) (Message, error) {
 	var subject, text, html strings.Builder
+	if i, ok := data.(invitationData); ok && i.Reminder {
+		subject.WriteString("Reminder: ")
+	}
 	if err := errors.Join(
 		texts.ExecuteTemplate(&subject, sort+".subject", data),
 		texts.ExecuteTemplate(&text, sort+".txt.tmpl", data),

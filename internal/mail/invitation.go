@@ -25,6 +25,8 @@ type Invitation struct {
 	Expires time.Time
 	// AcceptURL is the page behind the link, http or https. It changes nothing when opened.
 	AcceptURL string
+	// Reminder: it was sent before, and this is a reminder.
+	Reminder bool
 }
 
 // String names the role alone: the link must get into no log.
@@ -65,6 +67,7 @@ type invitationData struct {
 	Message                                    []string
 	// URL is the whole link and Host where it leads, so that the HTML never hides that.
 	URL, Host string
+	Reminder  bool
 }
 
 func (inv Invitation) data(name string) (invitationData, error) {
@@ -92,6 +95,7 @@ func (inv Invitation) data(name string) (invitationData, error) {
 		Message:      tenanttext.Block(inv.Message, maxMessage, maxMessageLines),
 		URL:          inv.AcceptURL,
 		Host:         link.Host,
+		Reminder:     inv.Reminder,
 	}, nil
 }
 

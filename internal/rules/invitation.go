@@ -40,15 +40,24 @@ func NextInvitation(h Home, f MemberFacts) (record *v1alpha1.InvitationStatus, a
 		return issue(h, m, i.Serial+1), time.Time{}
 	case i.SentAt != nil || i.RejectedAt != nil || m.Status.DeclinedAt != nil:
 		return nil, time.Time{}
+	case i.Attempts == 0:
+		// It waited for its turn, and no link of it ever left: its time begins now.
+		return issue(h, m, i.Serial), time.Time{}
 	case reached(i.ExpiresAt.Time, h.Now):
 		return issue(h, m, i.Serial+1), time.Time{}
-	case i.NextAttemptAt != nil && !reached(i.NextAttemptAt.Time, h.Now):
+	case deferred(i.NextAttemptAt, h.Now):
 		return nil, i.NextAttemptAt.Time
 	}
 	again := i.DeepCopy()
 	again.Attempts++
 	again.NextAttemptAt = nil
 	return again, time.Time{}
+}
+
+// deferred says whether the next try of a mail is yet to wait. No wait is longer than maxBackoff: what is further ahead was
+// set by a clock that ran ahead and was put right since.
+func deferred(next *metav1.Time, now time.Time) bool {
+	return next != nil && !reached(next.Time, now) && !next.After(now.Add(maxBackoff))
 }
 
 // invitable says whether the member is somebody to ask.
