@@ -82,6 +82,7 @@ func (r *InvitationReconciler) send(ctx context.Context, p *pass, h rules.Home, 
 	if err := r.patchStatus(ctx, before, m); err != nil {
 		return ctrl.Result{}, err
 	}
+	r.Post.stamps.use(stampOf(m, due))
 	message, err := r.Invitations.message(h, m, due.Reminder)
 	t := try{invitationMailing, due.Record.Serial, due.Attempts()}
 	if due.Reminder {

@@ -163,7 +163,7 @@ func (o *operator) dependencies(t *testing.T, mgr manager.Manager) controllers.D
 		Post: controllers.NewPost(controllers.PostConfig{
 			Workers: 4, LimitPerOrganization: o.mailLimit,
 			Clock: o.clock, Recorder: mgr.GetEventRecorder("orgkeeper"),
-			Subject: &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "orgkeeper"}},
+			Subject: &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "orgkeeper-" + strings.ToLower(t.Name())}},
 		}),
 		Metrics: metrics,
 	}

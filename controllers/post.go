@@ -43,6 +43,8 @@ type Post struct {
 	PostConfig
 	rate  *rate.Limiter
 	slots chan struct{}
+	// stamps are of mails that were counted and are yet to go out.
+	stamps stamps
 
 	mu     sync.Mutex
 	outage rules.Outage
