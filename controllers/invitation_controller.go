@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,14 +47,17 @@ func (r *InvitationReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMem
 		return ctrl.Result{}, err
 	}
 	due, at := rules.NextInvitationMail(h, f)
-	if i := m.Status.Invitation; (due == nil && (at.IsZero() || i.SentAt != nil)) || (due != nil && due.Reminder) {
-		if err := r.settle(ctx, m); err != nil {
-			return ctrl.Result{}, err
-		}
+	if err := r.settle(ctx, m, due, at); err != nil {
+		return ctrl.Result{}, err
 	}
 	if due == nil {
 		return r.wakeAt(at), nil
 	}
+	return r.deliver(ctx, h, m, due)
+}
+
+// deliver sends a mail that is due, as soon as its turn comes.
+func (r *InvitationReconciler) deliver(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, due *rules.InvitationMail) (ctrl.Result, error) {
 	if at, err := r.standInLine(ctx, h, m, due); err != nil || !at.IsZero() {
 		return r.wakeAt(at), err
 	}
@@ -106,9 +110,9 @@ func (r *InvitationReconciler) hold(ctx context.Context, m *v1alpha1.OrgMember, 
 // settle takes back what was said of a mail that is no longer due: the person has answered, joined without one, or is not
 // to be asked now; or a resend was taken back while it waited, and what is true of the present invitation is true again.
 // That a mail was refused stays said until the person answers.
-func (r *InvitationReconciler) settle(ctx context.Context, m *v1alpha1.OrgMember) error {
+func (r *InvitationReconciler) settle(ctx context.Context, m *v1alpha1.OrgMember, due *rules.InvitationMail, at time.Time) error {
 	c, i := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionInvitationSent), m.Status.Invitation
-	if c == nil || c.Status != metav1.ConditionFalse {
+	if waits(m, due, at) || c == nil || c.Status != metav1.ConditionFalse {
 		return nil
 	}
 	before := m.DeepCopy()
@@ -123,6 +127,14 @@ func (r *InvitationReconciler) settle(ctx context.Context, m *v1alpha1.OrgMember
 		r.condition(m, v1alpha1.ConditionInvitationSent, metav1.ConditionFalse, v1alpha1.ReasonInvitationRejected, i.LastError)
 	}
 	return r.patchStatus(ctx, before, m)
+}
+
+// waits says that an invitation is to go out, now or at its moment. Where it is out, it is a reminder that waits.
+func waits(m *v1alpha1.OrgMember, due *rules.InvitationMail, at time.Time) bool {
+	if due != nil {
+		return !due.Reminder
+	}
+	return !at.IsZero() && m.Status.Invitation.SentAt == nil
 }
 
 // message composes the invitation of a member, or its reminder. Equal records give equal mails.

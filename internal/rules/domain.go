@@ -34,6 +34,9 @@ func domainFault(h Home, m *v1alpha1.OrgMember) string {
 	return "is not one of " + someOf(allowed)
 }
 
+// keptOut says that somebody who is yet to join cannot: an older member is the same, or the organization wants other domains.
+func (f MemberFacts) keptOut(h Home) bool { return f.duplicate() || domainFault(h, f.Member) != "" }
+
 // mailDomain is the form in which two domains are compared: as DNS is asked for them. Not valid is what a mail could not
 // be sent to either.
 func mailDomain(domain string) (ascii string, valid bool) {

@@ -66,7 +66,7 @@ func invitable(h Home, f MemberFacts) bool {
 	_, robot := Robot(m)
 	asked := !robot && !joined(m)
 	stays := h.Live() && m.DeletionTimestamp == nil && !m.Spec.Suspended && !membershipEnded(m, h.Now)
-	return asked && stays && !f.duplicate() && domainFault(h, m) == ""
+	return asked && stays && !f.keptOut(h)
 }
 
 // Answered says that the person has answered the present invitation, or joined without one.
@@ -134,7 +134,7 @@ func JudgeLink(h Home, f MemberFacts, serial int32, expires time.Time) LinkState
 		return LinkWithdrawn
 	case joined(m):
 		return LinkAccepted
-	case f.duplicate() || domainFault(h, m) != "":
+	case f.keptOut(h):
 		return LinkWithdrawn
 	case serial != i.Serial || !expires.Equal(i.ExpiresAt.Time):
 		return LinkSuperseded
