@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
@@ -23,6 +25,9 @@ import (
 	"github.com/orgkeeper/orgkeeper/internal/facts"
 	"github.com/orgkeeper/orgkeeper/internal/portal"
 )
+
+// leaseName is that of the lease that replicas take turns by. Events about the operator itself regard it.
+const leaseName = "orgkeeper"
 
 func main() {
 	var o options
@@ -56,7 +61,7 @@ func run(ctx context.Context, o options) error {
 		Cache:                         controllers.CacheOptions(),
 		Metrics:                       metricsserver.Options{BindAddress: "0"}, // served by opsServer
 		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              "orgkeeper",
+		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       o.leaderElectNamespace,
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       ptr.To(55 * time.Second), // longer than a mail in hand takes to be sent and recorded
@@ -72,22 +77,27 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	reader := facts.Reader{Reader: mgr.GetClient(), Clock: clock.RealClock{}, Guard: policies.State, UsernamePrefix: o.usernamePrefix}
 	recorder := mgr.GetEventRecorder("orgkeeper")
+	post := controllers.NewPost(controllers.PostConfig{
+		Rate: o.mailRate, Workers: o.mailWorkers, LimitPerOrganization: int32(o.mailLimit),
+		Clock: clock.RealClock{}, Recorder: recorder,
+		Subject: &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: o.leaderElectNamespace, Name: leaseName}},
+	})
+	reader := facts.Reader{Reader: mgr.GetClient(), Clock: clock.RealClock{}, Guard: policies.State, UsernamePrefix: o.usernamePrefix}
 	if err := controllers.Setup(ctx, mgr, controllers.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Facts: reader, Clock: reader.Clock, Metrics: counters,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Facts: reader, Clock: reader.Clock, Post: post, Metrics: counters,
 		Recorder: recorder, Roles: o.roles, Invitations: invitations,
 	}); err != nil {
 		return err
 	}
-	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.PolicyCollector{State: reader.Guard})
+	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.PolicyCollector{State: reader.Guard}, post.Collector())
 	if err := addServers(mgr, o, portal.Config{
 		Verify: invitations.Keys.Verify,
 		Store:  portal.ClusterStore{Facts: reader, Live: mgr.GetAPIReader(), Client: mgr.GetClient(), Recorder: recorder},
 		Now:    reader.Clock.Now,
 	},
 		reloader{name: "invitation keys", reload: invitations.Keys.Reload, clock: clock.RealClock{}},
-		serve("ops", o.metricsAddress, ops(mgr.GetCache(), reader.Guard)),
+		serve("ops", o.metricsAddress, ops(mgr.GetCache(), reader.Guard, post.Outage)),
 	); err != nil {
 		return err
 	}

@@ -17,8 +17,9 @@ import (
 
 // ops serves what those who run the operator look at: /metrics, /healthz (the process serves) and /readyz (the cache is
 // filled, so that the page can answer). A mail server that is down makes no replica unready, nor do admission policies that
-// are not as shipped: the page goes on, and so must the end of access. A second line of /readyz tells of them.
-func ops(c cache.Cache, policies func(context.Context) (guard.State, error)) http.Handler {
+// are not as shipped: the page goes on, and so must the end of access. Further lines of /readyz tell: of
+// the mail server on the replica that sends.
+func ops(c cache.Cache, policies func(context.Context) (guard.State, error), outage func() string) http.Handler {
 	filled := func(r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
@@ -41,6 +42,9 @@ func ops(c cache.Cache, policies func(context.Context) (guard.State, error)) htt
 			_, _ = fmt.Fprintf(w, "\npolicies: %v\n", err)
 		case !state.Enforced():
 			_, _ = fmt.Fprintf(w, "\npolicies: %s\n", state.Message())
+		}
+		if words := outage(); words != "" {
+			_, _ = fmt.Fprintf(w, "\nmails: %s\n", words)
 		}
 	})
 	return mux

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -38,6 +39,9 @@ type options struct {
 	mailFrom             mail.Address
 	templatesDir         string
 	smtp                 mail.Config
+	mailRate             float64
+	mailWorkers          int
+	mailLimit            int
 	log                  zap.Options
 }
 
@@ -73,6 +77,9 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.smtp.DKIM.Domain, "dkim-domain", "", "domain to sign mails for (DKIM), with --dkim-selector and --dkim-key-file; empty: the mail server signs, or nobody")
 	fs.StringVar(&o.smtp.DKIM.Selector, "dkim-selector", "", "name of the key in DNS, <selector>._domainkey.<domain>")
 	fs.StringVar(&o.smtp.DKIM.KeyFile, "dkim-key-file", "", "file with the private key, PEM: RSA of at least 2048 bits, or Ed25519; read for each mail")
+	fs.Float64Var(&o.mailRate, "mail-rate", 10, "how many mails to try in a second, at most; 0: no limit")
+	fs.IntVar(&o.mailWorkers, "mail-workers", 4, "how many mails to try at once, at most; each takes a connection to the mail server")
+	fs.IntVar(&o.mailLimit, "mail-limit-per-organization", 200, "how many invitations and reminders an organization's members are sent in any 24 hours, at most; the others wait; 0: no limit")
 	o.log.StacktraceLevel = zapcore.DPanicLevel // an error that a retry mends needs no stack
 	o.log.BindFlags(fs)
 }
@@ -95,6 +102,7 @@ func (o *options) validate() error {
 	if o.portalLimits.PerAddress < 0 || o.portalLimits.PerLink < 0 {
 		problems = append(problems, errors.New("--portal-rate-limit and --portal-link-rate-limit must be 0 or more requests a minute"))
 	}
+	problems = append(problems, o.validMailLimits()...)
 	if o.leaderElect {
 		problems = append(problems, given("--leader-elect-namespace", o.leaderElectNamespace, "a namespace when POD_NAMESPACE is not set"))
 	}
@@ -133,6 +141,22 @@ func (o *options) trustProxies(list string) error {
 	}
 	return nil
 }
+
+func (o *options) validMailLimits() (problems []error) {
+	if !(o.mailRate >= 0) { // NaN neither
+		problems = append(problems, errors.New("--mail-rate must be zero or more"))
+	}
+	if o.mailWorkers < 1 || o.mailWorkers > maxMailWorkers {
+		problems = append(problems, fmt.Errorf("--mail-workers must be from 1 to %d", maxMailWorkers))
+	}
+	if o.mailLimit < 0 || o.mailLimit > math.MaxInt32 {
+		problems = append(problems, errors.New("--mail-limit-per-organization must be zero or more"))
+	}
+	return problems
+}
+
+// maxMailWorkers is more connections than any mail server welcomes from one client.
+const maxMailWorkers = 100
 
 func given(flag, value, what string) error {
 	if value == "" {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -69,6 +70,20 @@ func (w watches) organizationChanged(all inNamespace, owner ofMember) handler.Ev
 			}
 		},
 	}
+}
+
+// invitationRulesChanged wakes the members of a home when the rules for inviting changed: whoever has not joined may be let
+// in, left out or reminded by the new ones.
+func (w watches) invitationRulesChanged() handler.EventHandler {
+	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
+		before, after := e.ObjectOld.(*v1alpha1.Organization), e.ObjectNew.(*v1alpha1.Organization)
+		if equality.Semantic.DeepEqual(before.Spec.Invitations, after.Spec.Invitations) {
+			return
+		}
+		for _, req := range w.members(ctx, after.Namespace) {
+			q.Add(req)
+		}
+	}}
 }
 
 type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]

@@ -28,9 +28,9 @@ import (
 
 // mailing is a sort of mails, as the log, Events and metrics call it.
 type mailing struct {
+	sort                     string // in Message-IDs and metrics
 	name, action, taken      string
 	sent, deferred, rejected string // reasons
-	tally                    tally
 }
 
 // try is one try to hand a mail over. attempts counts the tries, this one included.
@@ -71,13 +71,10 @@ func (o outcome) counts(serial int32, sentAt *metav1.Time) bool {
 const grace = 10 * time.Second
 
 // handOver sends a mail, unless it could not be composed, and says how that ended.
-func (d Deps) handOver(ctx context.Context, t try, message mail.Message, composed error) outcome {
+func (d Deps) handOver(ctx context.Context, p *pass, t try, message mail.Message, composed error) outcome {
 	err := composed
 	if err == nil {
-		sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
-		err = d.Invitations.SMTP.Send(sending, message)
+		err = d.send(ctx, p, t, message)
 	}
 	now := metav1.NewTime(d.Clock.Now())
 	o := outcome{try: t}
@@ -86,11 +83,29 @@ func (d Deps) handOver(ctx context.Context, t try, message mail.Message, compose
 		o.sentAt = &now
 	case mail.Permanent:
 		o.rejectedAt = &now
+	case mail.Unavailable:
+		// When to try again is the matter of all mails together: see Post.
 	default:
-		next := metav1.NewTime(now.Add(rules.Retry(t.attempts, o.kind == mail.Unavailable, rand.Float64()))) //nolint:gosec // jitter needs no secret
+		next := metav1.NewTime(now.Add(rules.Retry(t.attempts, false, rand.Float64()))) //nolint:gosec // jitter needs no secret
 		o.nextAttemptAt = &next
 	}
 	return o
+}
+
+// send sends a mail, and tells the others what is learned of the mail server by that.
+func (d Deps) send(ctx context.Context, p *pass, t try, message mail.Message) error {
+	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
+	begin := d.Clock.Now()
+	err := d.Invitations.SMTP.Send(sending, message)
+	d.Metrics.took(t.sort, d.Clock.Since(begin))
+	if ctx.Err() == nil {
+		var failure *mail.Error
+		_ = errors.As(err, &failure)
+		p.tell(failure)
+	}
+	return err
 }
 
 func (s mailing) classify(err error) (kind mail.Kind, reason, words string) {
@@ -137,12 +152,15 @@ func (d Deps) persist(ctx context.Context, m *v1alpha1.OrgMember, o outcome, not
 		if err := d.patchStatus(ctx, before, fresh); err != nil {
 			return apierrors.IsNotFound(err), nil
 		}
-		o.tally.count(o.kind)
+		d.Metrics.count(o.sort, o.kind)
 		d.tellOutcome(ctx, fresh, o)
 		return true, nil
 	})
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("record the outcome of a mail: %w", err)
+	}
+	if o.kind == mail.Unavailable {
+		return ctrl.Result{RequeueAfter: afterConflict, Priority: new(0)}, nil // to wait with the others
 	}
 	if o.nextAttemptAt == nil {
 		return ctrl.Result{}, nil

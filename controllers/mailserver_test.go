@@ -28,11 +28,12 @@ type mailServer struct {
 
 // letter is a mail as the server took it.
 type letter struct {
-	to, messageID, date, language, body, token string
+	to, messageID, date, language, subject, body, token string
 }
 
 var (
 	refusedForNow  = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "try again later"}
+	closedToUs     = &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "authentication failed"}
 	refusedForGood = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user here"}
 )
 
@@ -123,7 +124,10 @@ func (s *session) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	l := letter{to: s.to, messageID: m.Header.Get("Message-ID"), date: m.Header.Get("Date"), language: m.Header.Get("Content-Language"), body: string(body)}
+	l := letter{
+		to: s.to, messageID: m.Header.Get("Message-ID"), date: m.Header.Get("Date"), subject: m.Header.Get("Subject"),
+		language: m.Header.Get("Content-Language"), body: string(body),
+	}
 	// Quoted-printable breaks lines; the link has no other character to unescape.
 	if found := tokenInLink.FindStringSubmatch(strings.ReplaceAll(l.body, "=\r\n", "")); found != nil {
 		l.token = found[1]

@@ -15,34 +15,37 @@ import (
 
 // Metrics are orgkeeper's own, beside those of controller-runtime. None has a label for an organization or a person.
 type Metrics struct {
-	invitations, ownership tally
+	mails    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
 }
 
-// tally counts the mails of one sort.
-type tally struct {
-	sent   prometheus.Counter
-	failed *prometheus.CounterVec
-}
+// Sorts of mails, as Message-IDs and the label kind of metrics call them.
+const (
+	sortInvitation = "invitation"
+	sortReminder   = "reminder"
+	sortOwnership  = "ownership"
+)
 
 // NewMetrics makes the metrics and registers them.
 func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
-		invitations: newTally(prometheus.CounterOpts{
-			Name: "orgkeeper_invitations_sent_total",
-			Help: "Invitations that the mail server took.",
-		}, prometheus.CounterOpts{
-			Name: "orgkeeper_invitation_failures_total",
-			Help: "Tries to send an invitation that failed, by what the failure means: temporary, permanent, ambiguous or unavailable.",
-		}),
-		ownership: newTally(prometheus.CounterOpts{
-			Name: "orgkeeper_ownership_mails_sent_total",
-			Help: "Mails about a move of the ownership that the mail server took.",
-		}, prometheus.CounterOpts{
-			Name: "orgkeeper_ownership_mail_failures_total",
-			Help: "Tries to send a mail about a move of the ownership that failed, by what the failure means, as for invitations.",
-		}),
+		mails: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "orgkeeper_mails_total",
+			Help: "Tries to send a mail, by kind of mail and result: sent (the mail server took it), temporary, permanent, ambiguous or unavailable.",
+		}, []string{"kind", "result"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "orgkeeper_mail_send_duration_seconds",
+			Help:    "How long it took to hand a mail over to the mail server, or to fail, by kind of mail.",
+			Buckets: []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"kind"}),
 	}
-	for _, c := range []prometheus.Collector{m.invitations.sent, m.invitations.failed, m.ownership.sent, m.ownership.failed} {
+	for _, kind := range []string{sortInvitation, sortReminder, sortOwnership} {
+		m.duration.WithLabelValues(kind)
+		for _, result := range results {
+			m.mails.WithLabelValues(kind, result)
+		}
+	}
+	for _, c := range []prometheus.Collector{m.mails, m.duration} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
@@ -50,27 +53,33 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-func newTally(sent, failed prometheus.CounterOpts) tally {
-	t := tally{prometheus.NewCounter(sent), prometheus.NewCounterVec(failed, []string{"kind"})}
-	for _, kind := range kinds {
-		t.failed.WithLabelValues(kind)
-	}
-	return t
-}
-
-var kinds = map[mail.Kind]string{
+var results = map[mail.Kind]string{
+	sent:             "sent",
 	mail.Temporary:   "temporary",
 	mail.Permanent:   "permanent",
 	mail.Ambiguous:   "ambiguous",
 	mail.Unavailable: "unavailable",
 }
 
-func (t tally) count(kind mail.Kind) {
-	if kind == sent {
-		t.sent.Inc()
-		return
-	}
-	t.failed.WithLabelValues(kinds[kind]).Inc()
+func (m *Metrics) count(kind string, result mail.Kind) {
+	m.mails.WithLabelValues(kind, results[result]).Inc()
+}
+
+func (m *Metrics) took(kind string, d time.Duration) {
+	m.duration.WithLabelValues(kind).Observe(d.Seconds())
+}
+
+// Collector tells whether the mail server can be used. The replica that sends alone knows; the others say 1.
+func (p *Post) Collector() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "orgkeeper_mailer_ready",
+		Help: "1 unless this replica found that no mail can be sent, whoever it is for; then 0 until one is.",
+	}, func() float64 {
+		if p.Outage() != "" {
+			return 0
+		}
+		return 1
+	})
 }
 
 // MemberCollector tells, when asked, how many members there are by state and how old the oldest unsent invitation is.
@@ -152,10 +161,10 @@ func (c PolicyCollector) Collect(metrics chan<- prometheus.Metric) {
 	metrics <- prometheus.MustNewConstMetric(enforcedMetric, prometheus.GaugeValue, enforced)
 }
 
-// unsentSince is since when an invitation waits to be sent.
+// unsentSince is since when an invitation waits to be sent. One that waits for its organization's turn is not late.
 func unsentSince(m *v1alpha1.OrgMember) (time.Time, bool) {
 	i := m.Status.Invitation
-	if i == nil || i.IssuedAt == nil || i.SentAt != nil || i.RejectedAt != nil || m.Status.State != v1alpha1.StatePending {
+	if i == nil || i.IssuedAt == nil || i.Attempts == 0 || i.SentAt != nil || i.RejectedAt != nil || m.Status.State != v1alpha1.StatePending {
 		return time.Time{}, false
 	}
 	return i.IssuedAt.Time, true

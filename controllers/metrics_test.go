@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -37,10 +38,11 @@ orgkeeper_members{state="Suspended"} 1
 # HELP orgkeeper_oldest_unsent_invitation_seconds Age of the oldest invitation that is due and was not taken by the mail server, in seconds; 0 when there is none.
 # TYPE orgkeeper_oldest_unsent_invitation_seconds gauge
 orgkeeper_oldest_unsent_invitation_seconds 0
-# HELP orgkeeper_invitations_sent_total Invitations that the mail server took.
-# TYPE orgkeeper_invitations_sent_total counter
-orgkeeper_invitations_sent_total 2
-`, "orgkeeper_members", "orgkeeper_oldest_unsent_invitation_seconds", "orgkeeper_invitations_sent_total")
+# HELP orgkeeper_mailer_ready 1 unless this replica found that no mail can be sent, whoever it is for; then 0 until one is.
+# TYPE orgkeeper_mailer_ready gauge
+orgkeeper_mailer_ready 1
+`, "orgkeeper_members", "orgkeeper_oldest_unsent_invitation_seconds", "orgkeeper_mailer_ready")
+	h.mailsCounted("invitation", map[string]float64{"sent": 2})
 
 	h.mail.say(refusedForNow)
 	slow := h.member("slow", v1alpha1.RoleMember)
@@ -50,14 +52,7 @@ orgkeeper_invitations_sent_total 2
 	bad := h.member("bad", v1alpha1.RoleMember)
 	h.create(bad)
 	h.becomes(bad, "Ready", "False/InvitationRejected")
-	h.metricsCome(`
-# HELP orgkeeper_invitation_failures_total Tries to send an invitation that failed, by what the failure means: temporary, permanent, ambiguous or unavailable.
-# TYPE orgkeeper_invitation_failures_total counter
-orgkeeper_invitation_failures_total{kind="ambiguous"} 0
-orgkeeper_invitation_failures_total{kind="permanent"} 1
-orgkeeper_invitation_failures_total{kind="temporary"} 1
-orgkeeper_invitation_failures_total{kind="unavailable"} 0
-`, "orgkeeper_invitation_failures_total")
+	h.mailsCounted("invitation", map[string]float64{"sent": 2, "permanent": 1, "temporary": 1})
 	h.clock.Step(time.Hour)
 	// The one that was refused for good waits for a person, not for the operator: it is not counted.
 	h.eventually("the age of what waits", func() error {
@@ -84,4 +79,34 @@ orgkeeper_invitation_failures_total{kind="unavailable"} 0
 func (h *home) metricsCome(want string, names ...string) {
 	h.t.Helper()
 	h.eventually("metrics", func() error { return testutil.GatherAndCompare(h.registry, strings.NewReader(want), names...) })
+}
+
+// mailsCounted waits until the mails of a kind came to these results and no others.
+func (h *home) mailsCounted(kind string, want map[string]float64) {
+	h.t.Helper()
+	h.eventually("counts of mails", func() error {
+		got := map[string]float64{}
+		families, err := h.registry.Gather()
+		if err != nil {
+			return err
+		}
+		for _, family := range families {
+			if family.GetName() != "orgkeeper_mails_total" {
+				continue
+			}
+			for _, m := range family.GetMetric() {
+				labels := map[string]string{}
+				for _, l := range m.GetLabel() {
+					labels[l.GetName()] = l.GetValue()
+				}
+				if n := m.GetCounter().GetValue(); labels["kind"] == kind && n > 0 {
+					got[labels["result"]] = n
+				}
+			}
+		}
+		if !maps.Equal(got, want) {
+			return fmt.Errorf("%v, not %v", got, want)
+		}
+		return nil
+	})
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -38,7 +40,9 @@ type operator struct {
 	// change alters what the controllers work with; idle leaves the controllers out: the test calls them itself.
 	change func(*controllers.Deps)
 	idle   bool
-	halt   func()
+	// mailLimit is how many mails an organization may cause in a day.
+	mailLimit int32
+	halt      func()
 }
 
 // operate starts an operator that runs until the test ends.
@@ -156,8 +160,14 @@ func (o *operator) dependencies(t *testing.T, mgr manager.Manager) controllers.D
 			From:      mail.Address{Name: "orgkeeper", Address: "invitations@orgkeeper.example"},
 			PortalURL: "https://orgkeeper.example",
 		},
+		Post: controllers.NewPost(controllers.PostConfig{
+			Workers: 4, LimitPerOrganization: o.mailLimit,
+			Clock: o.clock, Recorder: mgr.GetEventRecorder("orgkeeper"),
+			Subject: &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "orgkeeper-" + strings.ToLower(t.Name())}},
+		}),
 		Metrics: metrics,
 	}
+	o.registry.MustRegister(d.Post.Collector())
 	if o.change != nil {
 		o.change(&d)
 	}

@@ -33,7 +33,7 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	}
 	if !inForce {
 		before := o.DeepCopy()
-		o.Status = v1alpha1.OrganizationStatus{Conditions: o.Status.Conditions}
+		o.Status = v1alpha1.OrganizationStatus{Conditions: o.Status.Conditions, Mails: o.Status.Mails}
 		if err := r.reportPolicies(ctx, o); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -127,7 +127,7 @@ func (r *OrganizationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	policies := &policyWatch{state: r.Facts.Guard}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("organization").
-		For(&v1alpha1.Organization{}).
+		For(&v1alpha1.Organization{}, ignoreMails).
 		// The one that was oldest goes: another comes into force.
 		Watches(&v1alpha1.Organization{}, w.eachIn(w.organizations), existenceMatters).
 		Watches(&v1alpha1.OrgMember{}, w.rollChanged(), standingMatters).

@@ -145,6 +145,7 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		// The older of two duplicates goes: the younger comes in.
 		Watches(&v1alpha1.OrgMember{}, w.each(w.duplicates), existenceMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
+		Watches(&v1alpha1.Organization{}, w.invitationRulesChanged()).
 		Watches(&v1alpha1.Workspace{}, w.each(w.membersOfWorkspace), workspaceMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.memberOfAssignment), assignmentMatters).
 		Watches(bindingKind, w.eachFirst(w.leavingMembers)).

@@ -21,6 +21,8 @@ import (
 // has workers of its own, and records each try before and after: see mailing.go.
 type OwnershipMailReconciler struct{ Deps }
 
+const ownershipSender = "ownershipmail"
+
 // Reconcile sends one member the mail about the latest move of the ownership, if it is due.
 func (r *OwnershipMailReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMember) (ctrl.Result, error) {
 	h, err := r.Facts.Home(ctx, m.Namespace)
@@ -35,14 +37,19 @@ func (r *OwnershipMailReconciler) Reconcile(ctx context.Context, m *v1alpha1.Org
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	pass, at, err := r.Post.enter(ctx, waiter{ownershipSender, request(m.Namespace, m.Name)})
+	if pass == nil {
+		return r.wakeAt(at), err
+	}
+	defer pass.leave()
 	before := m.DeepCopy()
 	m.Status.OwnershipNotice = notice.Record
 	if err := r.patchStatus(ctx, before, m); err != nil {
 		return ctrl.Result{}, err
 	}
-	envelope := r.Invitations.envelope(h.Organization, m, notice.Record.Serial, "ownership", notice.Transfer.At.Time)
+	envelope := r.Invitations.envelope(h.Organization, m, notice.Record.Serial, sortOwnership, notice.Transfer.At.Time)
 	message, err := r.Invitations.Templates.Compose(envelope, content)
-	o := r.handOver(ctx, try{r.mailing(), notice.Record.Serial, notice.Record.Attempts}, message, err)
+	o := r.handOver(ctx, pass, try{r.mailing(), notice.Record.Serial, notice.Record.Attempts}, message, err)
 	return r.persist(ctx, m, o, func(fresh *v1alpha1.OrgMember) bool {
 		n := fresh.Status.OwnershipNotice
 		if n == nil || !o.counts(n.Serial, n.SentAt) {
@@ -55,9 +62,8 @@ func (r *OwnershipMailReconciler) Reconcile(ctx context.Context, m *v1alpha1.Org
 
 func (r *OwnershipMailReconciler) mailing() mailing {
 	return mailing{
-		name: "Ownership mail", action: "Tell", taken: "the mail server took the mail about the ownership",
+		sort: sortOwnership, name: "Ownership mail", action: "Tell", taken: "the mail server took the mail about the ownership",
 		sent: v1alpha1.ReasonOwnershipMailSent, deferred: v1alpha1.ReasonOwnershipMailDeferred, rejected: v1alpha1.ReasonOwnershipMailRejected,
-		tally: r.Metrics.ownership,
 	}
 }
 
@@ -105,9 +111,10 @@ func ownershipMoved() handler.EventHandler {
 // SetupWithManager registers the controller and what wakes it.
 func (r *OwnershipMailReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
-		Named("ownershipmail").
-		WithOptions(severalAtOnce).
+		Named(ownershipSender).
+		WithOptions(r.Post.workers()).
 		For(&v1alpha1.OrgMember{}, beingTold).
 		Watches(&v1alpha1.Organization{}, ownershipMoved()).
+		WatchesRawSource(r.Post.ends(ownershipSender)).
 		Complete(reconciler(r.Client, r))
 }

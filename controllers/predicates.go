@@ -38,6 +38,16 @@ var (
 		return !equality.Semantic.DeepEqual(active, after)
 	})
 
+	// ignoreMails: everything but the count of mails, which the senders keep there and which changes with each mail.
+	ignoreMails = onUpdate(func(before, after *v1alpha1.Organization) bool {
+		if equality.Semantic.DeepEqual(before.Status.Mails, after.Status.Mails) {
+			return true
+		}
+		same := before.DeepCopy()
+		same.Status.Mails, same.ResourceVersion = after.Status.Mails, after.ResourceVersion
+		return !equality.Semantic.DeepEqual(same, after)
+	})
+
 	// standingMatters: what a membership gives. Nothing is given before the finalizer is there.
 	standingMatters = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
 		return specOrTermination(before, after) ||

@@ -35,6 +35,8 @@ type Deps struct {
 	Roles rbac.Roles
 	// Invitations sends the invitations and other mails.
 	Invitations Invitations
+	// Post bounds how many mails go out, and knows whether the mail server can be used.
+	Post *Post
 	// Metrics counts them.
 	Metrics *Metrics
 }

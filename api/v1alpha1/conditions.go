@@ -110,6 +110,10 @@ const (
 	ReasonDuplicateEmail = "DuplicateEmail"
 	// ReasonDuplicateUsername: an older member of the organization has the same username.
 	ReasonDuplicateUsername = "DuplicateUsername"
+	// ReasonDomainNotAllowed: the organization's spec.invitations.allowedDomains does not have the mail domain of a member who
+	// has not joined yet, or that domain is none that DNS can know. No mail, no access, however the member is brought in; it
+	// heals when the list changes. Who joined before stays.
+	ReasonDomainNotAllowed = "DomainNotAllowed"
 	// ReasonRobotNotAllowed: the service account is neither of the home namespace nor of one of the workspaces.
 	ReasonRobotNotAllowed = "RobotNotAllowed"
 	// ReasonOwnerProtected: see ConditionOwnerProtected.
@@ -120,10 +124,23 @@ const (
 	ReasonInvitationSent = "InvitationSent"
 	// ReasonInvitationDeferred: the mail server refused for now; the operator tries again by itself.
 	ReasonInvitationDeferred = "InvitationDeferred"
+	// ReasonInvitationLimited: the organization has sent as many mails as it may in a day. The mail goes out by itself, in order
+	// of creation, when status.invitation.nextAttemptAt says; the link of an earlier invitation is good until then.
+	ReasonInvitationLimited = "InvitationLimited"
 	// ReasonInvitationRejected: the mail server refused for good; mend the address or ask for a resend.
 	ReasonInvitationRejected = "InvitationRejected"
-	// ReasonMailerUnavailable: no mail server could be used. This is the platform's trouble, not the member's.
+	// ReasonMailerUnavailable: no mail server can be used. This is the platform's trouble, not the member's. All that waits goes
+	// out as soon as one can; until then a single mail is tried now and then. Also of Events about the operator's Lease.
 	ReasonMailerUnavailable = "MailerUnavailable"
+	// ReasonMailerReady: the mail server can be used again. Of Events about the operator's Lease alone.
+	ReasonMailerReady = "MailerReady"
+	// ReasonReminderSent: the mail server took the reminder of an invitation. Of Events alone, as are the next two;
+	// status.invitation has the rest, and the condition InvitationSent stays True.
+	ReasonReminderSent = "ReminderSent"
+	// ReasonReminderDeferred: the mail server refused the reminder for now; the operator tries again by itself.
+	ReasonReminderDeferred = "ReminderDeferred"
+	// ReasonReminderRejected: the mail server refused the reminder for good; no further try is made.
+	ReasonReminderRejected = "ReminderRejected"
 	// ReasonOwnershipMailSent: the mail server took the mail that tells a member of a move of the ownership. Of Events alone,
 	// as are the next two; status.ownershipNotice has the rest.
 	ReasonOwnershipMailSent = "OwnershipMailSent"

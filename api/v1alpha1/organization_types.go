@@ -104,7 +104,7 @@ type OrganizationInvitations struct {
 	ValidFor *metav1.Duration `json:"validFor,omitempty"`
 
 	// remindBefore is how long before its expiry an unanswered invitation is repeated once, such as 24h. From 1h to 360h.
-	// No reminder when left out. Not acted upon yet.
+	// The reminder has the same link. None when left out, or when the invitation was sent later than that.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -112,7 +112,8 @@ type OrganizationInvitations struct {
 	RemindBefore *metav1.Duration `json:"remindBefore,omitempty"`
 
 	// allowedDomains are the mail domains that new members may have, such as acme.example. Any when left out. At most 64.
-	// Not enforced yet.
+	// A domain is compared as a whole, whatever its case, in the form that DNS knows (IDNA); a subdomain is another one.
+	// Members who joined before stay, and service accounts have no mail domain.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -249,6 +250,26 @@ type OrganizationStatus struct {
 	// workspaces counts the Workspaces.
 	// +optional
 	Workspaces *int32 `json:"workspaces,omitempty"`
+
+	// mails counts the invitations and reminders that were sent lately, hour by hour, oldest first. The operator sends no more
+	// than its --mail-limit-per-organization in a day. At most 26 hours.
+	// +optional
+	// +listType=map
+	// +listMapKey=hour
+	// +kubebuilder:validation:MaxItems=26
+	Mails []MailCount `json:"mails,omitempty"`
+}
+
+// MailCount is how many mails an organization's members were sent in an hour. What was counted stays counted when they are
+// deleted.
+type MailCount struct {
+	// hour is when the hour begins.
+	// +required
+	Hour metav1.Time `json:"hour,omitzero"`
+	// count is how many mails went out in it.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Count int32 `json:"count,omitempty"`
 }
 
 // Organization is a group of people and robots who share workspaces. The namespace it is in is its home: members,

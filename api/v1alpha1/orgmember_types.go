@@ -151,20 +151,27 @@ type InvitationStatus struct {
 	// +optional
 	SentAt *metav1.Time `json:"sentAt,omitempty"`
 
-	// remindedAt is when the reminder was sent.
+	// remindedAt is when the mail server took the reminder.
 	// +optional
 	RemindedAt *metav1.Time `json:"remindedAt,omitempty"`
 
-	// attempts counts the tries to hand over the mail of this invitation.
+	// attempts counts the tries to hand over the mail of this invitation; 0 while it waits for the organization's turn.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Attempts int32 `json:"attempts,omitempty"`
 
-	// nextAttemptAt is when the next try is due, after one that failed for now.
+	// reminderAttempts counts the tries to hand over the reminder.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ReminderAttempts int32 `json:"reminderAttempts,omitempty"`
+
+	// nextAttemptAt is when the next try is due, of the invitation or, once sentAt is set, of the reminder: after one that
+	// failed for now, or when the organization has sent as many mails as it may in a day.
 	// +optional
 	NextAttemptAt *metav1.Time `json:"nextAttemptAt,omitempty"`
 
-	// rejectedAt is when the mail server refused the mail for good. No further try is made before a resend.
+	// rejectedAt is when the mail server refused the mail, or, once sentAt is set, the reminder, for good. No further try is
+	// made before a resend.
 	// +optional
 	RejectedAt *metav1.Time `json:"rejectedAt,omitempty"`
 

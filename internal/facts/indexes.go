@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
@@ -24,6 +25,8 @@ const (
 	IndexLeaving = "leaving"
 	// IndexRobot finds OrgMembers that are service accounts, by the service account's namespace.
 	IndexRobot = "robot"
+	// IndexLimited finds OrgMembers whose invitation waits for the organization's turn, under the key Limited.
+	IndexLimited = "limited"
 	// IndexMember finds WorkspaceAssignments by the member they name.
 	IndexMember = "spec.member"
 	// IndexWorkspace finds WorkspaceAssignments by each workspace they name.
@@ -34,6 +37,9 @@ const (
 
 // Leaving is the one key of IndexLeaving.
 const Leaving = "true"
+
+// Limited is the one key of IndexLimited.
+const Limited = "true"
 
 // AddIndexes adds the indexes to a cache. The prefix is the Reader's UsernamePrefix.
 func AddIndexes(ctx context.Context, indexer client.FieldIndexer, usernamePrefix string) error {
@@ -56,6 +62,7 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer, usernamePrefix
 		{&v1alpha1.OrgMember{}, IndexUID, member(func(m *v1alpha1.OrgMember) string { return string(m.UID) })},
 		{&v1alpha1.OrgMember{}, IndexLeaving, member(leaving)},
 		{&v1alpha1.OrgMember{}, IndexRobot, member(func(m *v1alpha1.OrgMember) string { namespace, _ := rules.Robot(m); return namespace })},
+		{&v1alpha1.OrgMember{}, IndexLimited, member(limited)},
 		{&v1alpha1.WorkspaceAssignment{}, IndexMember, func(o client.Object) []string {
 			return []string{o.(*v1alpha1.WorkspaceAssignment).Spec.Member}
 		}},
@@ -75,6 +82,14 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer, usernamePrefix
 		}
 	}
 	return nil
+}
+
+func limited(m *v1alpha1.OrgMember) string {
+	c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionInvitationSent)
+	if c != nil && c.Reason == v1alpha1.ReasonInvitationLimited {
+		return Limited
+	}
+	return ""
 }
 
 func leaving(m *v1alpha1.OrgMember) string {

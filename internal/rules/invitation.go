@@ -40,9 +40,12 @@ func NextInvitation(h Home, f MemberFacts) (record *v1alpha1.InvitationStatus, a
 		return issue(h, m, i.Serial+1), time.Time{}
 	case i.SentAt != nil || i.RejectedAt != nil || m.Status.DeclinedAt != nil:
 		return nil, time.Time{}
+	case i.Attempts == 0:
+		// It waited for its turn, and no link of it ever left: its time begins now.
+		return issue(h, m, i.Serial), time.Time{}
 	case reached(i.ExpiresAt.Time, h.Now):
 		return issue(h, m, i.Serial+1), time.Time{}
-	case i.NextAttemptAt != nil && !reached(i.NextAttemptAt.Time, h.Now):
+	case deferred(i.NextAttemptAt, h.Now):
 		return nil, i.NextAttemptAt.Time
 	}
 	again := i.DeepCopy()
@@ -51,13 +54,19 @@ func NextInvitation(h Home, f MemberFacts) (record *v1alpha1.InvitationStatus, a
 	return again, time.Time{}
 }
 
+// deferred says whether the next try of a mail is yet to wait. No wait is longer than maxBackoff: what is further ahead was
+// set by a clock that ran ahead and was put right since.
+func deferred(next *metav1.Time, now time.Time) bool {
+	return next != nil && !reached(next.Time, now) && !next.After(now.Add(maxBackoff))
+}
+
 // invitable says whether the member is somebody to ask.
 func invitable(h Home, f MemberFacts) bool {
 	m := f.Member
 	_, robot := Robot(m)
 	asked := !robot && !joined(m)
 	stays := h.Live() && m.DeletionTimestamp == nil && !m.Spec.Suspended && !membershipEnded(m, h.Now)
-	return asked && stays && !f.duplicate()
+	return asked && stays && !f.keptOut(h)
 }
 
 // Answered says that the person has answered the present invitation, or joined without one.
@@ -101,8 +110,8 @@ type LinkState int
 
 // The states of a link.
 const (
-	// LinkWithdrawn: the member or organization is gone or going, or the membership is suspended, over, or a duplicate:
-	// accepting would give nothing.
+	// LinkWithdrawn: the member or organization is gone or going, or the membership is suspended, over, a duplicate, or of
+	// a mail domain that is not allowed: accepting would give nothing.
 	LinkWithdrawn LinkState = iota
 	// LinkSuperseded: a newer invitation was sent.
 	LinkSuperseded
@@ -125,7 +134,7 @@ func JudgeLink(h Home, f MemberFacts, serial int32, expires time.Time) LinkState
 		return LinkWithdrawn
 	case joined(m):
 		return LinkAccepted
-	case f.duplicate():
+	case f.keptOut(h):
 		return LinkWithdrawn
 	case serial != i.Serial || !expires.Equal(i.ExpiresAt.Time):
 		return LinkSuperseded

@@ -155,6 +155,8 @@ type bearing struct {
 	handsOver bool
 	// duplicate: an older member has the same email or username.
 	duplicate bool
+	// domain is what is wrong with the mail domain of a new member; else empty.
+	domain string
 }
 
 // stays says that the membership goes on and cannot end unseen.
@@ -164,7 +166,7 @@ func (b bearing) stays() bool { return b.protected || (b.held && !b.leaving) }
 func (b bearing) reliable() bool { return !b.robot && !b.leaving && !b.ending }
 
 // refused says that the member cannot be let in.
-func (b bearing) refused() bool { return b.duplicate || !b.allowed }
+func (b bearing) refused() bool { return b.duplicate || !b.allowed || b.domain != "" }
 
 func bearingOf(h Home, f MemberFacts) bearing {
 	m := f.Member
@@ -176,6 +178,7 @@ func bearingOf(h Home, f MemberFacts) bearing {
 	b.ending = !b.protected && m.Spec.ExpiresAt != nil
 	b.handsOver = wasActive && b.leaving && h.handsOver(m.Name)
 	b.duplicate = !b.protected && f.duplicate()
+	b.domain = domainFault(h, m)
 	return b
 }
 

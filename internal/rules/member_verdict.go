@@ -26,6 +26,8 @@ func memberVerdict(h Home, f MemberFacts, b bearing, s Standing) Verdict {
 		namespace, _ := Robot(m)
 		return waiting(v1alpha1.ReasonRobotNotAllowed,
 			fmt.Sprintf("%s is a service account of namespace %s, which is neither %s nor a workspace's; use a service account of one of these", m.Name, namespace, h.Namespace))
+	case b.domain != "":
+		return domainVerdict(h, m, b.domain)
 	}
 	return stateVerdict(s, m, h.Now)
 }
@@ -70,6 +72,8 @@ func invitationVerdict(m *v1alpha1.OrgMember) Verdict {
 	case i.RejectedAt != nil:
 		return stalled(v1alpha1.ReasonInvitationRejected,
 			"the invitation of "+m.Name+" cannot be delivered: "+i.LastError+"; add a new OrgMember with another email, or annotate "+v1alpha1.AnnotationResend+" to try again")
+	case i.Attempts == 0:
+		return reconciling(v1alpha1.ReasonInvitationLimited, "the invitation of "+m.Name+" waits: the organization has sent as many mails as it may in a day")
 	case i.LastError != "":
 		return reconciling(v1alpha1.ReasonInvitationDeferred, "the invitation of "+m.Name+" could not be sent yet: "+i.LastError)
 	}

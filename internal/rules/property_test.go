@@ -43,6 +43,7 @@ func anySequence(t *testing.T, members ...*v1alpha1.OrgMember) {
 			"administration": w.administration,
 			"assign":         w.assign,
 			"resend":         w.resend,
+			"domains":        w.allowDomains,
 			"policies":       func(*rapid.T) { w.unguarded = !w.unguarded },
 			// What invited people do.
 			"answer": w.answer,
@@ -175,6 +176,18 @@ func (w *world) assign(t *rapid.T) {
 
 func (w *world) resend(t *rapid.T) {
 	resend(rapid.SampledFrom([]string{"", "1", "2"}).Draw(t, "resend"))(w.drawMember(t))
+}
+
+// allowDomains lets in everybody, everybody of acme.example, who are all there are, or nobody.
+func (w *world) allowDomains(t *rapid.T) {
+	domains := rapid.SampledFrom([][]string{nil, {"ACME.example"}, {"other.example"}}).Draw(t, "domains")
+	w.organization.Spec.Invitations = &v1alpha1.OrganizationInvitations{AllowedDomains: domains}
+}
+
+// refused says that the organization does not let in whoever has not joined.
+func (w *world) refused(m *v1alpha1.OrgMember) bool {
+	i := w.organization.Spec.Invitations
+	return i != nil && slices.Contains(i.AllowedDomains, "other.example") && m.Status.AcceptedAt == nil
 }
 
 func (w *world) answer(t *rapid.T) {
@@ -483,7 +496,7 @@ func (w *world) checkInvitations(t *rapid.T, h rules.Home) {
 			continue
 		}
 		switch old := m.Status.Invitation; {
-		case m.Status.AcceptedAt != nil, m.Spec.Suspended, m.DeletionTimestamp != nil, robot, f.SameEmail != "", f.SameUsername != "":
+		case m.Status.AcceptedAt != nil, w.refused(m), m.Spec.Suspended, m.DeletionTimestamp != nil, robot, f.SameEmail != "", f.SameUsername != "":
 			t.Fatalf("%s is not to be invited: %+v", m.Name, m)
 		case m.Status.DeclinedAt != nil && m.Annotations[v1alpha1.AnnotationResend] == old.Resend:
 			t.Fatalf("%s declined and nobody asked for a resend", m.Name)
@@ -571,6 +584,9 @@ func (w *world) plainlyActive(m *v1alpha1.OrgMember) bool {
 	joined := m.Status.AcceptedAt != nil || (m.Spec.Invitation != nil && m.Spec.Invitation.Mode == v1alpha1.InvitationModeNone)
 	if robot {
 		joined = f.RobotAllowed
+	}
+	if w.refused(m) && !robot {
+		return false
 	}
 	over := m.Spec.ExpiresAt != nil && !w.now.Before(m.Spec.ExpiresAt.Time)
 	return joined && !m.Spec.Suspended && !over && m.DeletionTimestamp == nil && f.SameEmail == "" && f.SameUsername == ""

@@ -79,7 +79,7 @@ func NextNotice(h Home, m *v1alpha1.OrgMember) (due *Notice, at time.Time) {
 			return nil, Never // what we know of the organization is older than what the member was told
 		case told.SentAt != nil || told.RejectedAt != nil:
 			return nil, Never
-		case told.NextAttemptAt != nil && !reached(told.NextAttemptAt.Time, h.Now):
+		case deferred(told.NextAttemptAt, h.Now):
 			return nil, told.NextAttemptAt.Time
 		}
 		record = told.DeepCopy()

@@ -23,6 +23,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AssignedWorkspaceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("InvitationStatus"):
 		return &apiv1alpha1.InvitationStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MailCount"):
+		return &apiv1alpha1.MailCountApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MemberCounts"):
 		return &apiv1alpha1.MemberCountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MemberInvitation"):

@@ -75,6 +75,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: remindedAt
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: reminderAttempts
+      type:
+        scalar: numeric
     - name: resend
       type:
         scalar: string
@@ -88,6 +91,15 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.Locale
   scalar: string
+- name: com.github.orgkeeper.orgkeeper.api.v1alpha1.MailCount
+  map:
+    fields:
+    - name: count
+      type:
+        scalar: numeric
+    - name: hour
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.MemberCounts
   map:
     fields:
@@ -332,6 +344,14 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - type
+    - name: mails
+      type:
+        list:
+          elementType:
+            namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.MailCount
+          elementRelationship: associative
+          keys:
+          - hour
     - name: members
       type:
         namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.MemberCounts

@@ -22,13 +22,17 @@ type InvitationStatusApplyConfiguration struct {
 	ExpiresAt *v1.Time `json:"expiresAt,omitempty"`
 	// sentAt is when the mail server took the mail.
 	SentAt *v1.Time `json:"sentAt,omitempty"`
-	// remindedAt is when the reminder was sent.
+	// remindedAt is when the mail server took the reminder.
 	RemindedAt *v1.Time `json:"remindedAt,omitempty"`
-	// attempts counts the tries to hand over the mail of this invitation.
+	// attempts counts the tries to hand over the mail of this invitation; 0 while it waits for the organization's turn.
 	Attempts *int32 `json:"attempts,omitempty"`
-	// nextAttemptAt is when the next try is due, after one that failed for now.
+	// reminderAttempts counts the tries to hand over the reminder.
+	ReminderAttempts *int32 `json:"reminderAttempts,omitempty"`
+	// nextAttemptAt is when the next try is due, of the invitation or, once sentAt is set, of the reminder: after one that
+	// failed for now, or when the organization has sent as many mails as it may in a day.
 	NextAttemptAt *v1.Time `json:"nextAttemptAt,omitempty"`
-	// rejectedAt is when the mail server refused the mail for good. No further try is made before a resend.
+	// rejectedAt is when the mail server refused the mail, or, once sentAt is set, the reminder, for good. No further try is
+	// made before a resend.
 	RejectedAt *v1.Time `json:"rejectedAt,omitempty"`
 	// lastError is what the last failed try met, in the mail server's words without addresses. At most 256 characters.
 	LastError *string `json:"lastError,omitempty"`
@@ -88,6 +92,14 @@ func (b *InvitationStatusApplyConfiguration) WithRemindedAt(value v1.Time) *Invi
 // If called multiple times, the Attempts field is set to the value of the last call.
 func (b *InvitationStatusApplyConfiguration) WithAttempts(value int32) *InvitationStatusApplyConfiguration {
 	b.Attempts = &value
+	return b
+}
+
+// WithReminderAttempts sets the ReminderAttempts field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ReminderAttempts field is set to the value of the last call.
+func (b *InvitationStatusApplyConfiguration) WithReminderAttempts(value int32) *InvitationStatusApplyConfiguration {
+	b.ReminderAttempts = &value
 	return b
 }
 

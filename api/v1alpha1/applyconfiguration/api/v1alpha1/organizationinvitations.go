@@ -19,10 +19,11 @@ type OrganizationInvitationsApplyConfiguration struct {
 	// It counts for invitations sent from now on.
 	ValidFor *v1.Duration `json:"validFor,omitempty"`
 	// remindBefore is how long before its expiry an unanswered invitation is repeated once, such as 24h. From 1h to 360h.
-	// No reminder when left out. Not acted upon yet.
+	// The reminder has the same link. None when left out, or when the invitation was sent later than that.
 	RemindBefore *v1.Duration `json:"remindBefore,omitempty"`
 	// allowedDomains are the mail domains that new members may have, such as acme.example. Any when left out. At most 64.
-	// Not enforced yet.
+	// A domain is compared as a whole, whatever its case, in the form that DNS knows (IDNA); a subdomain is another one.
+	// Members who joined before stay, and service accounts have no mail domain.
 	AllowedDomains []string `json:"allowedDomains,omitempty"`
 	// locale is the language of mails to members who have none of their own, such as it. Default en.
 	Locale *apiv1alpha1.Locale `json:"locale,omitempty"`

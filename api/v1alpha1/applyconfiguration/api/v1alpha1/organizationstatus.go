@@ -33,6 +33,9 @@ type OrganizationStatusApplyConfiguration struct {
 	Members *MemberCountsApplyConfiguration `json:"members,omitempty"`
 	// workspaces counts the Workspaces.
 	Workspaces *int32 `json:"workspaces,omitempty"`
+	// mails counts the invitations and reminders that were sent lately, hour by hour, oldest first. The operator sends no more
+	// than its --mail-limit-per-organization in a day. At most 26 hours.
+	Mails []MailCountApplyConfiguration `json:"mails,omitempty"`
 }
 
 // OrganizationStatusApplyConfiguration constructs a declarative configuration of the OrganizationStatus type for use with
@@ -106,5 +109,18 @@ func (b *OrganizationStatusApplyConfiguration) WithMembers(value *MemberCountsAp
 // If called multiple times, the Workspaces field is set to the value of the last call.
 func (b *OrganizationStatusApplyConfiguration) WithWorkspaces(value int32) *OrganizationStatusApplyConfiguration {
 	b.Workspaces = &value
+	return b
+}
+
+// WithMails adds the given value to the Mails field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Mails field.
+func (b *OrganizationStatusApplyConfiguration) WithMails(values ...*MailCountApplyConfiguration) *OrganizationStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithMails")
+		}
+		b.Mails = append(b.Mails, *values[i])
+	}
 	return b
 }

@@ -1,0 +1,146 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/facts"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
+)
+
+// An organization's share of the mails. What was sent is counted in status.mails of the Organization, before the mail goes
+// out and once for each mail, so that neither a restart nor members who come and go make the count forget.
+
+// stamps are the mails that were counted and did not go out, since somebody wrote the member meanwhile: they are tried again at
+// once, and not to be counted again. Lost with the process; the count is then higher than what went out, never lower.
+type stamps struct {
+	mu   sync.Mutex
+	hour time.Time
+	held map[stamp]struct{}
+}
+
+type stamp struct {
+	member types.UID
+	serial int32
+	sort   string
+}
+
+// has says whether a mail was counted already, in the present hour: a stamp is not for another day.
+func (s *stamps) has(of stamp, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.held[of]
+	return ok && s.hour.Equal(now.Truncate(time.Hour))
+}
+
+func (s *stamps) buy(of stamp, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if hour := now.Truncate(time.Hour); s.held == nil || !s.hour.Equal(hour) {
+		s.hour, s.held = hour, map[stamp]struct{}{}
+	}
+	s.held[of] = struct{}{}
+}
+
+func (s *stamps) use(of stamp) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, of)
+}
+
+func stampOf(m *v1alpha1.OrgMember, due *rules.InvitationMail) stamp {
+	if due.Reminder {
+		return stamp{m.UID, due.Record.Serial, sortReminder}
+	}
+	return stamp{m.UID, due.Record.Serial, sortInvitation}
+}
+
+// limited says that a mail is one to count.
+func (r *InvitationReconciler) limited(m *v1alpha1.OrgMember, due *rules.InvitationMail) bool {
+	return due.First && r.Post.LimitPerOrganization > 0 && !r.Post.stamps.has(stampOf(m, due), r.Clock.Now())
+}
+
+func (r *InvitationReconciler) allowance(o *v1alpha1.Organization) rules.Allowance {
+	return rules.Allowance{Limit: r.Post.LimitPerOrganization, Sent: o.Status.Mails, Now: r.Clock.Now()}
+}
+
+// standInLine says when the turn of a mail comes, and writes it down; zero for now.
+func (r *InvitationReconciler) standInLine(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, due *rules.InvitationMail) (time.Time, error) {
+	if !r.limited(m, due) {
+		return rules.Never, nil
+	}
+	ahead, err := r.ahead(ctx, m)
+	if err != nil {
+		return rules.Never, err
+	}
+	now, at := r.allowance(h.Organization).Turn(ahead)
+	if now || due.Reminder {
+		return at, nil
+	}
+	// Whoever is in line keeps the moment that was written down, so that one who joins the line ahead of them, as by a resend,
+	// costs no write for each of the others.
+	if i := m.Status.Invitation; inLine(m) && i.NextAttemptAt != nil && i.NextAttemptAt.After(r.Clock.Now()) {
+		return rules.Earliest(i.NextAttemptAt.Time, at), nil
+	}
+	before := m.DeepCopy()
+	m.Status.Invitation = rules.InLine(m.Status.Invitation, due.Record, at)
+	r.condition(m, v1alpha1.ConditionInvitationSent, metav1.ConditionFalse, v1alpha1.ReasonInvitationLimited,
+		fmt.Sprintf("the organization has sent as many mails as it may in a day (%d); this one goes out by itself when its turn comes", r.Post.LimitPerOrganization))
+	return at, r.patchStatus(ctx, before, m)
+}
+
+// inLine says that a member is in line for an invitation.
+func inLine(m *v1alpha1.OrgMember) bool {
+	c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionInvitationSent)
+	return c != nil && c.Reason == v1alpha1.ReasonInvitationLimited && m.Status.Invitation != nil
+}
+
+// ahead is how many of the organization go before a member.
+func (r *InvitationReconciler) ahead(ctx context.Context, m *v1alpha1.OrgMember) (int, error) {
+	waiting, err := r.Facts.MembersBy(ctx, m.Namespace, facts.IndexLimited, facts.Limited)
+	return rules.AheadInLine(m, waiting), err
+}
+
+// spend counts a mail that is about to go out. It says no when there is no room, which the cache does not show yet.
+func (r *InvitationReconciler) spend(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, due *rules.InvitationMail) (bool, error) {
+	if !r.limited(m, due) {
+		return true, nil
+	}
+	// Whoever is seen to have left the line was counted before, so that the live count is never older than the line.
+	ahead, err := r.ahead(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, persistence)
+	defer cancel()
+	room := false
+	err = between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+		o := &v1alpha1.Organization{}
+		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(h.Organization), o); err != nil {
+			return false, fmt.Errorf("get organization %s/%s: %w", h.Namespace, h.Organization.Name, err)
+		}
+		if room, _ = r.allowance(o).Turn(ahead); !room {
+			return true, nil
+		}
+		before := o.DeepCopy()
+		o.Status.Mails = r.allowance(o).Spend()
+		err := r.patchStatus(ctx, before, o)
+		if apierrors.IsConflict(err) {
+			return false, nil // others write it as well
+		}
+		return err == nil, err
+	})
+	if room && err == nil {
+		r.Post.stamps.buy(stampOf(m, due), r.Clock.Now())
+	}
+	return room && err == nil, err
+}
