@@ -58,18 +58,18 @@ func (a Allowance) Turn(ahead int) (now bool, at time.Time) {
 func (a Allowance) Spend() []v1alpha1.MailCount {
 	counted := a.counted()
 	hour := a.hour()
-	if last := len(counted) - 1; last >= 0 && counted[last].Hour.Equal(&hour) {
+	if last := len(counted) - 1; last >= 0 && !counted[last].Hour.Before(&hour) {
 		counted[last].Count++
 		return counted
 	}
 	return append(counted, v1alpha1.MailCount{Hour: hour, Count: 1})
 }
 
-// counted is what counts yet. What is ahead of the present hour was counted by a clock that was put right since, and would
-// count for ever.
+// counted is what counts yet. What is far ahead was counted by a clock that was put right since, and would count for ever; the
+// clocks of two operators may differ a little.
 func (a Allowance) counted() []v1alpha1.MailCount {
 	return slices.DeleteFunc(slices.Clone(a.Sent), func(c v1alpha1.MailCount) bool {
-		return reached(c.Hour.Add(window), a.Now) || c.Hour.After(a.Now)
+		return reached(c.Hour.Add(window), a.Now) || c.Hour.After(a.Now.Add(time.Hour))
 	})
 }
 

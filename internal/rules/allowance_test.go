@@ -60,6 +60,7 @@ func TestSpend(t *testing.T) {
 		{"the first", nil, []v1alpha1.MailCount{sent(0, 1)}},
 		{"another in the same hour", []v1alpha1.MailCount{sent(3, 2), sent(0, 1)}, []v1alpha1.MailCount{sent(3, 2), sent(0, 2)}},
 		{"what is over is forgotten", []v1alpha1.MailCount{sent(26, 9), sent(25, 9), sent(24, 1)}, []v1alpha1.MailCount{sent(24, 1), sent(0, 1)}},
+		{"an operator whose clock is ahead was here", []v1alpha1.MailCount{sent(3, 2), sent(-1, 1)}, []v1alpha1.MailCount{sent(3, 2), sent(-1, 2)}},
 		{"and what was never true", []v1alpha1.MailCount{sent(-2, 9)}, []v1alpha1.MailCount{sent(0, 1)}},
 	} {
 		before := slices.Clone(c.sent)
