@@ -30,11 +30,7 @@ func (a Allowance) Turn(ahead int) (now bool, at time.Time) {
 	if a.Limit <= 0 {
 		return true, Never
 	}
-	counted := a.counted()
-	room := int(a.Limit)
-	for _, c := range counted {
-		room -= int(c.Count)
-	}
+	counted, room := a.counted(), a.room()
 	if ahead < room {
 		return true, Never
 	}
@@ -52,6 +48,19 @@ func (a Allowance) Turn(ahead int) (now bool, at time.Time) {
 		}
 	}
 	return false, at
+}
+
+// Taken says that nothing more may go out now. While it is not, whoever is ahead in line is about to go, or has gone and the
+// line does not show it yet.
+func (a Allowance) Taken() bool { return a.Limit > 0 && a.room() <= 0 }
+
+// room is how many may go out now; less than zero where more went out than the limit is by now.
+func (a Allowance) room() int {
+	room := int(a.Limit)
+	for _, c := range a.counted() {
+		room -= int(c.Count)
+	}
+	return room
 }
 
 // Spend is what status.mails is to say when one more mail goes out.

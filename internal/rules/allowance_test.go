@@ -49,6 +49,9 @@ func TestAllowance(t *testing.T) {
 		if got, at := a.Turn(c.ahead); got != c.now || !at.Equal(c.at) {
 			t.Errorf("%s: %v at %v, want %v at %v", c.reason, got, at, c.now, c.at)
 		}
+		if first, _ := a.Turn(0); a.Taken() == first {
+			t.Errorf("%s: taken: %v, and the first in line may go: %v", c.reason, a.Taken(), first)
+		}
 	}
 }
 
