@@ -82,20 +82,30 @@ func (r *InvitationReconciler) standInLine(ctx context.Context, h rules.Home, m 
 	if err != nil {
 		return rules.Never, err
 	}
-	now, at := r.allowance(h.Organization).Turn(ahead)
+	allowance := r.allowance(h.Organization)
+	now, at := allowance.Turn(ahead)
+	wake := at
+	if !now && !allowance.Taken() {
+		wake = rules.Earliest(at, r.Clock.Now().Add(lookAgain))
+	}
 	if now || due.Reminder {
-		return at, nil
+		return wake, nil
 	}
 	// Whoever is in line keeps the moment that was written down, so that one who joins the line ahead of them, as by a resend,
 	// costs no write for each of the others.
-	if i := m.Status.Invitation; inLine(m) && i.NextAttemptAt != nil && i.NextAttemptAt.After(r.Clock.Now()) {
-		return rules.Earliest(i.NextAttemptAt.Time, at), nil
+	if inLine(m) {
+		switch next := m.Status.Invitation.NextAttemptAt; {
+		case !allowance.Taken():
+			return wake, nil
+		case next != nil && next.After(r.Clock.Now()):
+			return rules.Earliest(wake, next.Time), nil
+		}
 	}
 	before := m.DeepCopy()
 	m.Status.Invitation = rules.InLine(m.Status.Invitation, due.Record, at)
 	r.condition(m, v1alpha1.ConditionInvitationSent, metav1.ConditionFalse, v1alpha1.ReasonInvitationLimited,
 		fmt.Sprintf("the organization has sent as many mails as it may in a day (%d); this one goes out by itself when its turn comes", r.Post.LimitPerOrganization))
-	return at, r.patchStatus(ctx, before, m)
+	return wake, r.patchStatus(ctx, before, m)
 }
 
 // inLine says that a member is in line for an invitation.

@@ -24,6 +24,8 @@ type mailServer struct {
 	answer  *smtp.SMTPError // in place of yes
 	taken   []letter
 	refused int
+	gate    chan struct{} // closed: recipients are answered
+	inside  int           // how many wait at the gate
 }
 
 // letter is a mail as the server took it.
@@ -76,6 +78,21 @@ func (m *mailServer) say(answer *smtp.SMTPError) {
 	m.answer = answer
 }
 
+// stall keeps every mail waiting for an answer until the gate is opened.
+func (m *mailServer) stall() (open func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gate = make(chan struct{})
+	return sync.OnceFunc(func() { close(m.gate) })
+}
+
+// waiting is how many mails wait at the gate.
+func (m *mailServer) waiting() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.inside
+}
+
 // to are the mails taken for an address, in order.
 func (m *mailServer) to(address string) []letter {
 	m.mu.Lock()
@@ -104,6 +121,13 @@ func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
 
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	s.server.mu.Lock()
+	if gate := s.server.gate; gate != nil {
+		s.server.inside++
+		s.server.mu.Unlock()
+		<-gate
+		s.server.mu.Lock()
+		s.server.inside--
+	}
 	defer s.server.mu.Unlock()
 	s.to = to
 	if s.server.answer != nil {

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/controllers"
 )
 
 // ownEvent waits for an Event about the operator itself.
@@ -199,5 +200,43 @@ func TestMailLimitInACrowd(t *testing.T) {
 	}
 	if got > 5 {
 		t.Errorf("%d mails", got)
+	}
+}
+
+// A mail server that is slow holds up as many mails as may go out at once, and nothing else. What waits for the rate waits in
+// the same way.
+func TestMailServerIsSlow(t *testing.T) {
+	const perSecond = 5
+	h := operate(t, with(func(d *controllers.Deps) {
+		c := d.Post.PostConfig
+		c.Workers, c.Rate = 2, perSecond
+		d.Post = controllers.NewPost(c)
+	})).home(t)
+	h.found()
+	open := h.mail.stall()
+	defer open()
+	for i := range 5 {
+		h.create(h.member(fmt.Sprintf("m%d", i), v1alpha1.RoleMember))
+	}
+	h.eventually("two mails are on their way", func() error {
+		if n := h.mail.waiting(); n != 2 {
+			return fmt.Errorf("%d", n)
+		}
+		return nil
+	})
+	web, tom := h.workspace("web"), h.member("tom", v1alpha1.RoleMember, joined)
+	h.create(web, tom, h.assignment("tom", "tom", v1alpha1.AccessView, "web"))
+	h.has(h.user("tom"), h.in("web"), v1alpha1.AccessView)
+	if n := h.mail.waiting(); n != 2 {
+		t.Errorf("%d mails at once", n)
+	}
+	since := time.Now()
+	open()
+	for i := range 5 {
+		h.mailed(fmt.Sprintf("m%d", i), 1)
+	}
+	// The third may have waited for a worker alone; the two after it wait for the rate.
+	if took := time.Since(since); took < 2*time.Second/perSecond {
+		t.Errorf("three mails in %s, at %d a second", took, perSecond)
 	}
 }

@@ -30,11 +30,7 @@ func (a Allowance) Turn(ahead int) (now bool, at time.Time) {
 	if a.Limit <= 0 {
 		return true, Never
 	}
-	counted := a.counted()
-	room := int(a.Limit)
-	for _, c := range counted {
-		room -= int(c.Count)
-	}
+	counted, room := a.counted(), a.room()
 	if ahead < room {
 		return true, Never
 	}
@@ -54,22 +50,35 @@ func (a Allowance) Turn(ahead int) (now bool, at time.Time) {
 	return false, at
 }
 
+// Taken says that nothing more may go out now. While it is not, whoever is ahead in line is about to go, or has gone and the
+// line does not show it yet.
+func (a Allowance) Taken() bool { return a.Limit > 0 && a.room() <= 0 }
+
+// room is how many may go out now; less than zero where more went out than the limit is by now.
+func (a Allowance) room() int {
+	room := int(a.Limit)
+	for _, c := range a.counted() {
+		room -= int(c.Count)
+	}
+	return room
+}
+
 // Spend is what status.mails is to say when one more mail goes out.
 func (a Allowance) Spend() []v1alpha1.MailCount {
 	counted := a.counted()
 	hour := a.hour()
-	if last := len(counted) - 1; last >= 0 && counted[last].Hour.Equal(&hour) {
+	if last := len(counted) - 1; last >= 0 && !counted[last].Hour.Before(&hour) {
 		counted[last].Count++
 		return counted
 	}
 	return append(counted, v1alpha1.MailCount{Hour: hour, Count: 1})
 }
 
-// counted is what counts yet. What is ahead of the present hour was counted by a clock that was put right since, and would
-// count for ever.
+// counted is what counts yet. What is far ahead was counted by a clock that was put right since, and would count for ever; the
+// clocks of two operators may differ a little.
 func (a Allowance) counted() []v1alpha1.MailCount {
 	return slices.DeleteFunc(slices.Clone(a.Sent), func(c v1alpha1.MailCount) bool {
-		return reached(c.Hour.Add(window), a.Now) || c.Hour.After(a.Now)
+		return reached(c.Hour.Add(window), a.Now) || c.Hour.After(a.Now.Add(time.Hour))
 	})
 }
 

@@ -49,6 +49,9 @@ func TestAllowance(t *testing.T) {
 		if got, at := a.Turn(c.ahead); got != c.now || !at.Equal(c.at) {
 			t.Errorf("%s: %v at %v, want %v at %v", c.reason, got, at, c.now, c.at)
 		}
+		if first, _ := a.Turn(0); a.Taken() == first {
+			t.Errorf("%s: taken: %v, and the first in line may go: %v", c.reason, a.Taken(), first)
+		}
 	}
 }
 
@@ -60,6 +63,7 @@ func TestSpend(t *testing.T) {
 		{"the first", nil, []v1alpha1.MailCount{sent(0, 1)}},
 		{"another in the same hour", []v1alpha1.MailCount{sent(3, 2), sent(0, 1)}, []v1alpha1.MailCount{sent(3, 2), sent(0, 2)}},
 		{"what is over is forgotten", []v1alpha1.MailCount{sent(26, 9), sent(25, 9), sent(24, 1)}, []v1alpha1.MailCount{sent(24, 1), sent(0, 1)}},
+		{"an operator whose clock is ahead was here", []v1alpha1.MailCount{sent(3, 2), sent(-1, 1)}, []v1alpha1.MailCount{sent(3, 2), sent(-1, 2)}},
 		{"and what was never true", []v1alpha1.MailCount{sent(-2, 9)}, []v1alpha1.MailCount{sent(0, 1)}},
 	} {
 		before := slices.Clone(c.sent)

@@ -37,11 +37,11 @@ func domainFault(h Home, m *v1alpha1.OrgMember) string {
 // keptOut says that somebody who is yet to join cannot: an older member is the same, or the organization wants other domains.
 func (f MemberFacts) keptOut(h Home) bool { return f.duplicate() || domainFault(h, f.Member) != "" }
 
-// mailDomain is the form in which two domains are compared: as DNS is asked for them. Not valid is what a mail could not
-// be sent to either.
+// mailDomain is the form in which two domains are compared: as DNS is asked for them, in lower case. Not valid is what a mail
+// could not be sent to either.
 func mailDomain(domain string) (ascii string, valid bool) {
 	ascii, err := idna.Lookup.ToASCII(domain)
-	return strings.ToLower(ascii), err == nil
+	return ascii, err == nil
 }
 
 func someOf(domains []string) string {
