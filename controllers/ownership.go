@@ -27,6 +27,9 @@ func (r *OrganizationReconciler) applyRoles(ctx context.Context, h rules.Home, o
 		// Nobody else who goes waits for it.
 		others := slices.DeleteFunc(slices.Clone(rbac.HomeBindings), func(name string) bool { return name == rbac.BindingOwner })
 		withheld, fault := r.keep(ctx, h, others, present, wanted)
+		if lostRace(fault) {
+			fault = nil
+		}
 		return withheld, cmp.Or(fault, err)
 	}
 	return r.keep(ctx, h, rbac.HomeBindings, present, wanted)
