@@ -62,7 +62,8 @@ func (r *OrganizationReconciler) settleOwner(ctx context.Context, h rules.Home, 
 			return err
 		}
 	}
-	live.DeepCopyInto(o)
+	// The rest of o stays as it was judged: observedGeneration is to tell of that one.
+	o.ResourceVersion, o.Status.Owner, o.Status.Transfers = live.ResourceVersion, live.Status.Owner, live.Status.Transfers
 	return nil
 }
 

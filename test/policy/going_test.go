@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -66,7 +67,7 @@ func (h *home) ends() {
 			if err := admin.List(h.t.Context(), list, client.InNamespace(h.name)); err != nil {
 				return err
 			}
-			if n := count(list); n > 0 {
+			if n := meta.LenList(list); n > 0 {
 				return fmt.Errorf("%d of %T are left", n, list)
 			}
 		}
@@ -76,20 +77,6 @@ func (h *home) ends() {
 		}
 		return nil
 	}).WithTimeout(3*soon).WithPolling(100*time.Millisecond).Should(gomega.Succeed(), h.name+" ends")
-}
-
-func count(list client.ObjectList) int {
-	switch l := list.(type) {
-	case *v1alpha1.OrganizationList:
-		return len(l.Items)
-	case *v1alpha1.OrgMemberList:
-		return len(l.Items)
-	case *v1alpha1.WorkspaceList:
-		return len(l.Items)
-	case *v1alpha1.WorkspaceAssignmentList:
-		return len(l.Items)
-	}
-	return 0
 }
 
 // TestGoingWithoutOperator deletes while the operator is stopped. The deletion is accepted, and complete once it is back.

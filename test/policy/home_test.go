@@ -102,7 +102,7 @@ func (h *home) create(objects ...client.Object) {
 	}
 }
 
-// have creates a member as cluster-admin and returns its name.
+// have creates a member as cluster-admin and returns it.
 func (h *home) have(m *v1alpha1.OrgMember) *v1alpha1.OrgMember {
 	h.t.Helper()
 	h.create(m)
