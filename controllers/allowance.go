@@ -57,25 +57,32 @@ func (s *stamps) use(of stamp) {
 	delete(s.held, of)
 }
 
-func stampOf(m *v1alpha1.OrgMember, due *rules.InvitationMail) stamp {
+// charge is what a mail costs: a place in the share, when it is tried for the first time.
+type charge struct {
+	stamp
+	first bool
+}
+
+func chargeOf(m *v1alpha1.OrgMember, due *rules.InvitationMail) charge {
+	sort := sortInvitation
 	if due.Reminder {
-		return stamp{m.UID, due.Record.Serial, sortReminder}
+		sort = sortReminder
 	}
-	return stamp{m.UID, due.Record.Serial, sortInvitation}
+	return charge{stamp{m.UID, due.Record.Serial, sort}, due.First}
 }
 
 // limited says that a mail is one to count.
-func (r *InvitationReconciler) limited(m *v1alpha1.OrgMember, due *rules.InvitationMail) bool {
-	return due.First && r.Post.LimitPerOrganization > 0 && !r.Post.stamps.has(stampOf(m, due), r.Clock.Now())
+func (d Deps) limited(c charge) bool {
+	return c.first && d.Post.LimitPerOrganization > 0 && !d.Post.stamps.has(c.stamp, d.Clock.Now())
 }
 
-func (r *InvitationReconciler) allowance(o *v1alpha1.Organization) rules.Allowance {
-	return rules.Allowance{Limit: r.Post.LimitPerOrganization, Sent: o.Status.Mails, Now: r.Clock.Now()}
+func (d Deps) allowance(o *v1alpha1.Organization) rules.Allowance {
+	return rules.Allowance{Limit: d.Post.LimitPerOrganization, Sent: o.Status.Mails, Now: d.Clock.Now()}
 }
 
 // standInLine says when the turn of a mail comes, and writes it down; zero for now.
 func (r *InvitationReconciler) standInLine(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, due *rules.InvitationMail) (time.Time, error) {
-	if !r.limited(m, due) {
+	if !r.limited(chargeOf(m, due)) {
 		return rules.Never, nil
 	}
 	ahead, err := r.ahead(ctx, m)
@@ -115,18 +122,18 @@ func inLine(m *v1alpha1.OrgMember) bool {
 }
 
 // ahead is how many of the organization go before a member.
-func (r *InvitationReconciler) ahead(ctx context.Context, m *v1alpha1.OrgMember) (int, error) {
-	waiting, err := r.Facts.MembersBy(ctx, m.Namespace, facts.IndexLimited, facts.Limited)
+func (d Deps) ahead(ctx context.Context, m *v1alpha1.OrgMember) (int, error) {
+	waiting, err := d.Facts.MembersBy(ctx, m.Namespace, facts.IndexLimited, facts.Limited)
 	return rules.AheadInLine(m, waiting), err
 }
 
 // spend counts a mail that is about to go out. It says no when there is no room, which the cache does not show yet.
-func (r *InvitationReconciler) spend(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, due *rules.InvitationMail) (bool, error) {
-	if !r.limited(m, due) {
+func (d Deps) spend(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, c charge) (bool, error) {
+	if !d.limited(c) {
 		return true, nil
 	}
 	// Whoever is seen to have left the line was counted before, so that the live count is never older than the line.
-	ahead, err := r.ahead(ctx, m)
+	ahead, err := d.ahead(ctx, m)
 	if err != nil {
 		return false, err
 	}
@@ -135,22 +142,22 @@ func (r *InvitationReconciler) spend(ctx context.Context, h rules.Home, m *v1alp
 	room := false
 	err = between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		o := &v1alpha1.Organization{}
-		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(h.Organization), o); err != nil {
+		if err := d.Live.Get(ctx, client.ObjectKeyFromObject(h.Organization), o); err != nil {
 			return false, fmt.Errorf("get organization %s/%s: %w", h.Namespace, h.Organization.Name, err)
 		}
-		if room, _ = r.allowance(o).Turn(ahead); !room {
+		if room, _ = d.allowance(o).Turn(ahead); !room {
 			return true, nil
 		}
 		before := o.DeepCopy()
-		o.Status.Mails = r.allowance(o).Spend()
-		err := r.patchStatus(ctx, before, o)
+		o.Status.Mails = d.allowance(o).Spend()
+		err := d.patchStatus(ctx, before, o)
 		if apierrors.IsConflict(err) {
 			return false, nil // others write it as well
 		}
 		return err == nil, err
 	})
 	if room && err == nil {
-		r.Post.stamps.buy(stampOf(m, due), r.Clock.Now())
+		d.Post.stamps.buy(c.stamp, d.Clock.Now())
 	}
 	return room && err == nil, err
 }

@@ -102,6 +102,9 @@ func (w watches) rollChanged() handler.EventHandler {
 			}
 			for _, org := range organizations.Items {
 				delay := countDelay
+				if m.DeletionTimestamp != nil {
+					delay = gathering // they stay until their farewell is noted
+				}
 				if m.Spec.Role != v1alpha1.RoleMember || org.Spec.Owner == m.Name || org.Status.Owner == m.Name {
 					delay = 0
 				}

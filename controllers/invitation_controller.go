@@ -71,7 +71,7 @@ func (r *InvitationReconciler) deliver(ctx context.Context, h rules.Home, m *v1a
 		return r.wakeAt(at), r.hold(ctx, m, due)
 	}
 	defer pass.leave()
-	if ok, err := r.spend(ctx, h, m, due); err != nil || !ok {
+	if ok, err := r.spend(ctx, h, m, chargeOf(m, due)); err != nil || !ok {
 		return ctrl.Result{RequeueAfter: afterConflict}, err
 	}
 	return r.send(ctx, pass, h, m, due)
@@ -79,6 +79,10 @@ func (r *InvitationReconciler) deliver(ctx context.Context, h rules.Home, m *v1a
 
 // send records a try, sends, and records the outcome.
 func (r *InvitationReconciler) send(ctx context.Context, p *pass, h rules.Home, m *v1alpha1.OrgMember, due *rules.InvitationMail) (ctrl.Result, error) {
+	workspaces, err := r.Facts.AssignedWorkspaces(ctx, h, m)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	before := m.DeepCopy()
 	if m.Status.Invitation == nil || m.Status.Invitation.Serial != due.Record.Serial || m.Status.Invitation.Attempts == 0 {
 		m.Status.DeclinedAt = nil
@@ -88,9 +92,9 @@ func (r *InvitationReconciler) send(ctx context.Context, p *pass, h rules.Home, 
 	if err := r.patchStatus(ctx, before, m); err != nil {
 		return ctrl.Result{}, err
 	}
-	r.Post.stamps.use(stampOf(m, due))
-	message, err := r.Invitations.message(h, m, due.Reminder)
-	t := try{invitationMailing, due.Record.Serial, due.Attempts()}
+	r.Post.stamps.use(chargeOf(m, due).stamp)
+	message, err := r.Invitations.message(h, m, workspaces, due.Reminder)
+	t := try{mailing: invitationMailing, serial: due.Record.Serial, attempts: due.Attempts()}
 	if due.Reminder {
 		t.mailing = reminderMailing
 	}
@@ -139,8 +143,9 @@ func waits(m *v1alpha1.OrgMember, due *rules.InvitationMail, at time.Time) bool 
 	return !at.IsZero() && m.Status.Invitation.SentAt == nil
 }
 
-// message composes the invitation of a member, or its reminder. Equal records give equal mails.
-func (i Invitations) message(h rules.Home, m *v1alpha1.OrgMember, reminder bool) (mail.Message, error) {
+// message composes the invitation of a member, or its reminder. Equal records give equal Message-IDs, dates and links; names
+// are those of the moment.
+func (i Invitations) message(h rules.Home, m *v1alpha1.OrgMember, workspaces []string, reminder bool) (mail.Message, error) {
 	s := m.Status.Invitation
 	token := i.Keys.Sign(invite.Claims{UID: string(m.UID), Serial: s.Serial, Expires: s.ExpiresAt.Time})
 	inv := mail.Invitation{
@@ -149,6 +154,7 @@ func (i Invitations) message(h rules.Home, m *v1alpha1.OrgMember, reminder bool)
 		Expires:      s.ExpiresAt.Time,
 		AcceptURL:    i.PortalURL + "/i/" + token,
 		Inviter:      rules.Inviter(h, m),
+		Workspaces:   workspaces,
 		Reminder:     reminder,
 	}
 	if m.Spec.Invitation != nil {
@@ -174,7 +180,7 @@ var (
 // recordOutcome writes an outcome into the status, that of an invitation also into the condition, and says when the next
 // try is due.
 func (r *InvitationReconciler) recordOutcome(ctx context.Context, m *v1alpha1.OrgMember, o outcome, reminder bool) (ctrl.Result, error) {
-	return r.persist(ctx, m, o, func(fresh *v1alpha1.OrgMember) bool {
+	return persist(ctx, r.Deps, m, o, func(fresh *v1alpha1.OrgMember) bool {
 		i := fresh.Status.Invitation
 		if i == nil {
 			return false

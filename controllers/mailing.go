@@ -22,7 +22,7 @@ import (
 )
 
 // What all controllers that send mails have in common. Each records a try, hands the mail over, and records the outcome.
-// The first record needs the newest version of the member, so a second or a paused sender that acts on old facts meets a
+// The first record needs the newest version of the object that keeps it, so a second or a paused sender that acts on old facts meets a
 // conflict and sends nothing. A crash between handing over and the second record repeats the same mail, with the same
 // Message-ID and date.
 
@@ -37,6 +37,8 @@ type mailing struct {
 type try struct {
 	mailing
 	serial, attempts int32
+	// about names the OrgMember where another object keeps the record.
+	about string
 }
 
 // outcome is how a try ended, as the status of the member tells it.
@@ -64,6 +66,11 @@ func (o outcome) lastError() string {
 // sent this one while we were paused, and our failure takes nothing of that back.
 func (o outcome) counts(serial int32, sentAt *metav1.Time) bool {
 	return serial == o.serial && (sentAt == nil || o.kind == sent)
+}
+
+// record writes the outcome down.
+func (o outcome) record(d *v1alpha1.MailDelivery) {
+	d.SentAt, d.RejectedAt, d.NextAttemptAt, d.LastError = o.sentAt, o.rejectedAt, o.nextAttemptAt, o.lastError()
 }
 
 // grace is how long a mail that is being handed over may go on after the operator was told to stop. Cut off, it might
@@ -133,20 +140,23 @@ const persistence = 40 * time.Second
 // between are the waits between those tries. They grow to the cap and stay there.
 var between = wait.Backoff{Duration: 20 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 12, Cap: 2 * time.Second}
 
-// persist records an outcome in the newest version of the member, tells it, and comes back when the next try is due. note
-// writes it down; it says no when the member was told of something else since, and the outcome is nobody's any more.
-func (d Deps) persist(ctx context.Context, m *v1alpha1.OrgMember, o outcome, note func(fresh *v1alpha1.OrgMember) bool) (ctrl.Result, error) {
+// persist records an outcome in the newest version of the object that keeps the record, tells it, and comes back when the next
+// try is due. note writes it down; it says no when the record is of something else since, and the outcome is nobody's any more.
+func persist[S any, T interface {
+	*S
+	client.Object
+}](ctx context.Context, d Deps, keeper T, o outcome, note func(fresh T) bool) (ctrl.Result, error) {
 	// The mail is out: record it even when the operator is being stopped.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistence)
 	defer cancel()
 
 	err := between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
-		fresh := &v1alpha1.OrgMember{}
-		if err := d.Live.Get(ctx, client.ObjectKeyFromObject(m), fresh); err != nil {
+		fresh := T(new(S))
+		if err := d.Live.Get(ctx, client.ObjectKeyFromObject(keeper), fresh); err != nil {
 			return apierrors.IsNotFound(err), nil
 		}
-		before := fresh.DeepCopy()
-		if fresh.UID != m.UID || !note(fresh) {
+		before := fresh.DeepCopyObject().(T)
+		if fresh.GetUID() != keeper.GetUID() || !note(fresh) {
 			return true, nil
 		}
 		if err := d.patchStatus(ctx, before, fresh); err != nil {
@@ -169,14 +179,17 @@ func (d Deps) persist(ctx context.Context, m *v1alpha1.OrgMember, o outcome, not
 }
 
 // tellOutcome logs an outcome and emits an Event. Neither says who the mail is for but by the name of the object.
-func (d Deps) tellOutcome(ctx context.Context, m *v1alpha1.OrgMember, o outcome) {
-	log := ctrl.LoggerFrom(ctx)
+func (d Deps) tellOutcome(ctx context.Context, keeper client.Object, o outcome) {
+	log, words := ctrl.LoggerFrom(ctx), o.words
+	if o.about != "" {
+		log, words = log.WithValues("member", o.about), o.about+": "+words
+	}
 	if o.kind == sent {
-		d.Recorder.Eventf(m, nil, corev1.EventTypeNormal, o.reason, o.action, "%s", o.words)
+		d.Recorder.Eventf(keeper, nil, corev1.EventTypeNormal, o.reason, o.action, "%s", words)
 		log.Info(o.name+" sent", "serial", o.serial)
 		return
 	}
-	d.Recorder.Eventf(m, nil, corev1.EventTypeWarning, o.reason, o.action, "%s", o.words)
+	d.Recorder.Eventf(keeper, nil, corev1.EventTypeWarning, o.reason, o.action, "%s", words)
 	log.Info(o.name+" not sent", "serial", o.serial, "reason", o.reason, "answer", o.words)
 }
 

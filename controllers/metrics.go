@@ -24,6 +24,8 @@ const (
 	sortInvitation = "invitation"
 	sortReminder   = "reminder"
 	sortOwnership  = "ownership"
+	sortRoleChange = "role-changed"
+	sortEnd        = "membership-ended"
 )
 
 // NewMetrics makes the metrics and registers them.
@@ -39,7 +41,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 			Buckets: []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"kind"}),
 	}
-	for _, kind := range []string{sortInvitation, sortReminder, sortOwnership} {
+	for _, kind := range []string{sortInvitation, sortReminder, sortOwnership, sortRoleChange, sortEnd} {
 		m.duration.WithLabelValues(kind)
 		for _, result := range results {
 			m.mails.WithLabelValues(kind, result)

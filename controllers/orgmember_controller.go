@@ -41,13 +41,14 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 		if err := r.confirmNotOwner(ctx, h, m); err != nil {
 			return ctrl.Result{}, err
 		}
-		return r.finalize(ctx, m, s)
+		return r.finalize(ctx, h, m, s)
 	}
 	count, wake, err := r.Facts.WorkspaceCount(ctx, h, s)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	before := m.DeepCopy()
+	m.Status.MembershipNotice = rules.MembershipNotice(h, m, s)
 	m.Status.State, m.Status.Role, m.Status.Username, m.Status.Workspaces = s.State, s.Role, s.Username, &count
 	if _, robot := rules.Robot(m); s.Active && !robot && m.Status.AcceptedAt == nil {
 		// Activated without asking: from now on this is a fact, whatever becomes of spec.invitation.
@@ -77,8 +78,9 @@ var acceptedMessage = map[string]string{
 	v1alpha1.ReasonAwaitingAcceptance:     "the person has not answered yet",
 }
 
-// finalize lets a member go once no live RoleBinding of the organization names them.
-func (r *OrgMemberReconciler) finalize(ctx context.Context, m *v1alpha1.OrgMember, s rules.Standing) (ctrl.Result, error) {
+// finalize lets a member go once no live RoleBinding of the organization names them, and it is on record that they are to be
+// told.
+func (r *OrgMemberReconciler) finalize(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, s rules.Standing) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(m, v1alpha1.FinalizerMember) {
 		return ctrl.Result{}, nil
 	}
@@ -98,6 +100,9 @@ func (r *OrgMemberReconciler) finalize(ctx context.Context, m *v1alpha1.OrgMembe
 			s.Verdict.Message = "access in " + strings.Join(namespacesOf(naming), ", ") + " ends; then the member goes"
 			return r.finish(ctx, before, m, s.Verdict, r.Clock.Now().Add(lookAgain))
 		}
+	}
+	if rules.DueFarewell(h, m, s) && !rules.Noted(h.Organization, m) {
+		return r.wakeAt(r.Clock.Now().Add(lookAgain)), nil // the Organization's own controller notes it
 	}
 	return ctrl.Result{}, r.release(ctx, m, v1alpha1.FinalizerMember)
 }
@@ -146,6 +151,7 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.OrgMember{}, w.each(w.duplicates), existenceMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
 		Watches(&v1alpha1.Organization{}, w.invitationRulesChanged()).
+		Watches(&v1alpha1.Organization{}, farewellNoted()).
 		Watches(&v1alpha1.Workspace{}, w.each(w.membersOfWorkspace), workspaceMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.memberOfAssignment), assignmentMatters).
 		Watches(bindingKind, w.eachFirst(w.leavingMembers)).

@@ -38,13 +38,16 @@ var (
 		return !equality.Semantic.DeepEqual(active, after)
 	})
 
-	// ignoreMails: everything but the count of mails, which the senders keep there and which changes with each mail.
+	// ignoreMails: everything but the count of mails and the farewells, which the senders keep there and which change with each
+	// mail.
 	ignoreMails = onUpdate(func(before, after *v1alpha1.Organization) bool {
-		if equality.Semantic.DeepEqual(before.Status.Mails, after.Status.Mails) {
+		if equality.Semantic.DeepEqual(before.Status.Mails, after.Status.Mails) &&
+			equality.Semantic.DeepEqual(before.Status.Farewells, after.Status.Farewells) {
 			return true
 		}
 		same := before.DeepCopy()
-		same.Status.Mails, same.ResourceVersion = after.Status.Mails, after.ResourceVersion
+		same.Status.Mails, same.Status.Farewells = after.Status.Mails, after.Status.Farewells
+		same.ResourceVersion = after.ResourceVersion
 		return !equality.Semantic.DeepEqual(same, after)
 	})
 
@@ -62,6 +65,19 @@ var (
 	beingTold = builder.WithPredicates(predicate.NewPredicateFuncs(func(o client.Object) bool {
 		n := o.(*v1alpha1.OrgMember).Status.OwnershipNotice
 		return n != nil && n.SentAt == nil && n.RejectedAt == nil
+	}))
+
+	// changeToTell: those alone whom a mail about their membership is still to reach.
+	changeToTell = builder.WithPredicates(predicate.NewPredicateFuncs(func(o client.Object) bool {
+		n := o.(*v1alpha1.OrgMember).Status.MembershipNotice
+		return n != nil && n.SentAt == nil && n.RejectedAt == nil
+	}))
+
+	// farewellsToTell: those Organizations alone where somebody is still to be told.
+	farewellsToTell = builder.WithPredicates(predicate.NewPredicateFuncs(func(o client.Object) bool {
+		return slices.ContainsFunc(o.(*v1alpha1.Organization).Status.Farewells, func(f v1alpha1.Farewell) bool {
+			return f.SentAt == nil && f.RejectedAt == nil
+		})
 	}))
 
 	// verdictMatters: what is said of a member, also without a change of what the membership gives.

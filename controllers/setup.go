@@ -81,6 +81,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
 		(&OrgMemberReconciler{d}).SetupWithManager,
 		(&InvitationReconciler{d}).SetupWithManager,
 		(&OwnershipMailReconciler{d}).SetupWithManager,
+		(&MembershipMailReconciler{d}).SetupWithManager,
+		(&FarewellReconciler{d}).SetupWithManager,
 		(&WorkspaceReconciler{d}).SetupWithManager,
 		(&WorkspaceAssignmentReconciler{d}).SetupWithManager,
 		(&PolicyReconciler{Deps: d}).SetupWithManager,

@@ -148,6 +148,16 @@ const (
 	ReasonOwnershipMailDeferred = "OwnershipMailDeferred"
 	// ReasonOwnershipMailRejected: the mail server refused that mail for good; no further try is made.
 	ReasonOwnershipMailRejected = "OwnershipMailRejected"
+	// ReasonMembershipMailSent: the mail server took the mail that tells a person of another role, or of the end of their
+	// membership. Of Events alone, as are the next three; about the OrgMember, or about the Organization where the OrgMember was
+	// deleted. status.membershipNotice of the one and status.farewells of the other have the rest.
+	ReasonMembershipMailSent = "MembershipMailSent"
+	// ReasonMembershipMailDeferred: the mail server refused that mail for now; the operator tries again by itself.
+	ReasonMembershipMailDeferred = "MembershipMailDeferred"
+	// ReasonMembershipMailRejected: the mail server refused that mail for good; no further try is made.
+	ReasonMembershipMailRejected = "MembershipMailRejected"
+	// ReasonMembershipMailDropped: too many such mails waited for the mail server; the oldest are not sent.
+	ReasonMembershipMailDropped = "MembershipMailDropped"
 )
 
 // Reasons of a Workspace.

@@ -258,6 +258,14 @@ type OrganizationStatus struct {
 	// +listMapKey=hour
 	// +kubebuilder:validation:MaxItems=26
 	Mails []MailCount `json:"mails,omitempty"`
+
+	// farewells are the mails to those whose OrgMembers were deleted after they had joined, oldest first. Each is gone from here
+	// once the mail server took or refused the mail. At most 1000; should more wait, the oldest are not sent, and an Event says so.
+	// +optional
+	// +listType=map
+	// +listMapKey=uid
+	// +kubebuilder:validation:MaxItems=1000
+	Farewells []Farewell `json:"farewells,omitempty"`
 }
 
 // MailCount is how many mails an organization's members were sent in an hour. What was counted stays counted when they are

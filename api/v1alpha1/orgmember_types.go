@@ -226,6 +226,12 @@ type OrgMemberStatus struct {
 	// +optional
 	OwnershipNotice *OwnershipNotice `json:"ownershipNotice,omitempty"`
 
+	// membershipNotice is where the mail about the latest change of this membership stands: another role, or its end by
+	// spec.expiresAt. Absent where there was none since the person joined. For the end by deletion see status.farewells of the
+	// Organization.
+	// +optional
+	MembershipNotice *MembershipNotice `json:"membershipNotice,omitempty"`
+
 	// acceptedAt is when the person accepted, or when the member was activated without asking.
 	// +optional
 	AcceptedAt *metav1.Time `json:"acceptedAt,omitempty"`

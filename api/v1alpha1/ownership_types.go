@@ -47,26 +47,5 @@ type OwnershipNotice struct {
 	// +kubebuilder:validation:Minimum=1
 	Serial int32 `json:"serial,omitempty"`
 
-	// sentAt is when the mail server took the mail.
-	// +optional
-	SentAt *metav1.Time `json:"sentAt,omitempty"`
-
-	// attempts counts the tries to hand over the mail.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
-	Attempts int32 `json:"attempts,omitempty"`
-
-	// nextAttemptAt is when the next try is due, after one that failed for now.
-	// +optional
-	NextAttemptAt *metav1.Time `json:"nextAttemptAt,omitempty"`
-
-	// rejectedAt is when the mail server refused the mail for good. No further try is made.
-	// +optional
-	RejectedAt *metav1.Time `json:"rejectedAt,omitempty"`
-
-	// lastError is what the last failed try met, in the mail server's words without addresses. At most 256 characters.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=256
-	LastError string `json:"lastError,omitempty"`
+	MailDelivery `json:",inline"`
 }

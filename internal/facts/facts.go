@@ -3,6 +3,7 @@
 package facts
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -225,6 +226,39 @@ func (r Reader) WorkspaceCount(ctx context.Context, h rules.Home, s rules.Standi
 	}
 	count, wake := rules.CountWorkspaces(h, workspaces, assignments)
 	return count, wake, nil
+}
+
+// AssignedWorkspaces are the names, as people read them, of the workspaces that a member is to work in by assignment, in the order
+// of the Workspaces' own names. An admin works in all, which the role says: none are named.
+func (r Reader) AssignedWorkspaces(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember) ([]string, error) {
+	if m.Spec.Role == v1alpha1.RoleAdmin {
+		return nil, nil
+	}
+	assignments, err := r.Assignments(ctx, m.Namespace, IndexMember, m.Name)
+	if err != nil {
+		return nil, err
+	}
+	var assigned []v1alpha1.WorkspaceName
+	for i := range assignments {
+		assigned = append(assigned, assignments[i].Spec.Workspaces...)
+	}
+	slices.Sort(assigned)
+	var names []string
+	for _, name := range slices.Compact(assigned) {
+		w := &v1alpha1.Workspace{}
+		err := r.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: string(name)}, w, shared)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("get workspace %s/%s: %w", m.Namespace, name, err)
+		}
+		// Asked for one at a time, so that which assignments count is said in one place.
+		if count, _ := rules.CountWorkspaces(h, []v1alpha1.Workspace{*w}, assignments); count > 0 {
+			names = append(names, cmp.Or(string(w.Spec.DisplayName), w.Name))
+		}
+	}
+	return names, nil
 }
 
 func (r Reader) memberNamed(ctx context.Context, h rules.Home, name string) (*rules.MemberFacts, error) {

@@ -3,7 +3,6 @@ package portal
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -141,51 +140,18 @@ func (s ClusterStore) judge(ctx context.Context, claims invite.Claims, m *v1alph
 		}
 	}
 	if inv.Status == Open {
-		inv.Workspaces, inv.MoreWorkspaces, err = s.workspaces(ctx, h, m)
+		names, err := s.Facts.AssignedWorkspaces(ctx, h, m)
+		if err != nil {
+			return Invitation{}, err
+		}
+		shown := min(len(names), maxWorkspaces)
+		inv.Workspaces, inv.MoreWorkspaces = names[:shown], len(names)-shown
 	}
-	return inv, err
+	return inv, nil
 }
 
 // maxWorkspaces is how many workspaces a page names.
 const maxWorkspaces = 10
-
-// workspaces are the names of those that a member is to work in by assignment, and how many there are beyond the first
-// few. An admin's are all, which the role says.
-func (s ClusterStore) workspaces(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember) (names []string, more int, err error) {
-	if m.Spec.Role == v1alpha1.RoleAdmin {
-		return nil, 0, nil
-	}
-	assignments, err := s.Facts.Assignments(ctx, m.Namespace, facts.IndexMember, m.Name)
-	if err != nil {
-		return nil, 0, err
-	}
-	var assigned []v1alpha1.WorkspaceName
-	for i := range assignments {
-		assigned = append(assigned, assignments[i].Spec.Workspaces...)
-	}
-	slices.Sort(assigned)
-	for _, name := range slices.Compact(assigned) {
-		w := &v1alpha1.Workspace{}
-		err := s.Facts.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: string(name)}, w, client.UnsafeDisableDeepCopy)
-		if apierrors.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return nil, 0, fmt.Errorf("get workspace %s/%s: %w", m.Namespace, name, err)
-		}
-		// Asked for one at a time, so that which assignments count is said in one place.
-		switch count, _ := rules.CountWorkspaces(h, []v1alpha1.Workspace{*w}, assignments); {
-		case count == 0:
-		case len(names) == maxWorkspaces:
-			more++
-		case w.Spec.DisplayName != "":
-			names = append(names, string(w.Spec.DisplayName))
-		default:
-			names = append(names, w.Name)
-		}
-	}
-	return names, more, nil
-}
 
 var statusOf = map[rules.LinkState]Status{
 	rules.LinkWithdrawn:  Withdrawn,

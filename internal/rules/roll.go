@@ -18,6 +18,8 @@ type Roll struct {
 	// Recorded is what status.owner is to say: the owner, once it is on record that they were active; empty before. From
 	// then on they are protected, so whom status.owner names does own the organization.
 	Recorded string
+	// Leaving are those who leave and are to be told of it by mail.
+	Leaving []v1alpha1.OrgMember
 	// Access is who has which role in the home.
 	Access HomeAccess
 	// Wake is when time alone changes the roll; zero for never.
@@ -44,6 +46,9 @@ func Take(h Home, members []v1alpha1.OrgMember, robotHomes func(namespace string
 	for i := range members {
 		s := Judge(h, claims.facts(&members[i], robotHomes))
 		roll.add(s)
+		if DueFarewell(h, &members[i], s) {
+			roll.Leaving = append(roll.Leaving, members[i])
+		}
 		if s.Owner {
 			roll.Owner = &s
 			if members[i].Status.AcceptedAt != nil {

@@ -73,19 +73,16 @@ func NextNotice(h Home, m *v1alpha1.OrgMember) (due *Notice, at time.Time) {
 		return nil, Never
 	}
 	record := &v1alpha1.OwnershipNotice{Serial: t.Serial}
-	if told := m.Status.OwnershipNotice; told != nil && told.Serial >= t.Serial {
-		switch {
-		case told.Serial > t.Serial:
-			return nil, Never // what we know of the organization is older than what the member was told
-		case told.SentAt != nil || told.RejectedAt != nil:
-			return nil, Never
-		case deferred(told.NextAttemptAt, h.Now):
-			return nil, told.NextAttemptAt.Time
-		}
+	if told := m.Status.OwnershipNotice; told != nil && told.Serial > t.Serial {
+		return nil, Never // what we know of the organization is older than what the member was told
+	} else if told != nil && told.Serial == t.Serial {
 		record = told.DeepCopy()
-		record.NextAttemptAt = nil
 	}
-	record.Attempts++
+	next, at := nextTry(record.MailDelivery, h.Now)
+	if next == nil {
+		return nil, at
+	}
+	record.MailDelivery = *next
 	return &Notice{Transfer: *t, Gained: t.ToUID == string(m.UID), Record: record}, Never
 }
 

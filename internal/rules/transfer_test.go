@@ -64,6 +64,7 @@ func TestTransfers(t *testing.T) {
 
 func TestNextNotice(t *testing.T) {
 	type record = v1alpha1.OwnershipNotice
+	type delivery = v1alpha1.MailDelivery
 	told := func(r record) memberOption {
 		return func(m *v1alpha1.OrgMember) { m.Status.OwnershipNotice = &r }
 	}
@@ -85,45 +86,45 @@ func TestNextNotice(t *testing.T) {
 	}{
 		// What is due.
 		"new owner": {reason: "who owns now is told", home: home(having(toJoe)), member: member("joe", admin, accepted),
-			due: 1, gained: true, other: "jane", record: &record{Serial: 1, Attempts: 1}},
+			due: 1, gained: true, other: "jane", record: &record{Serial: 1, MailDelivery: delivery{Attempts: 1}}},
 		"owner before": {reason: "who owned before is told", home: home(having(toJoe)), member: member("jane", admin, accepted),
-			due: 1, other: "joe", record: &record{Serial: 1, Attempts: 1}},
+			due: 1, other: "joe", record: &record{Serial: 1, MailDelivery: delivery{Attempts: 1}}},
 		"owner before, suspended": {reason: "who can do nothing about it is to know all the same", home: home(having(toJoe)),
-			member: member("jane", admin, accepted, suspended), due: 1, other: "joe", record: &record{Serial: 1, Attempts: 1}},
+			member: member("jane", admin, accepted, suspended), due: 1, other: "joe", record: &record{Serial: 1, MailDelivery: delivery{Attempts: 1}}},
 		"owner before, over": {reason: "who can do nothing about it is to know all the same", home: home(having(toJoe)),
-			member: member("jane", admin, accepted, expires(now)), due: 1, other: "joe", record: &record{Serial: 1, Attempts: 1}},
+			member: member("jane", admin, accepted, expires(now)), due: 1, other: "joe", record: &record{Serial: 1, MailDelivery: delivery{Attempts: 1}}},
 		"tried": {reason: "a crash between the record and the mail repeats the same mail", home: home(having(toJoe)),
-			member: member("joe", accepted, told(record{Serial: 1, Attempts: 3})), due: 1, gained: true, other: "jane", record: &record{Serial: 1, Attempts: 4}},
+			member: member("joe", accepted, told(record{Serial: 1, MailDelivery: delivery{Attempts: 3}})), due: 1, gained: true, other: "jane", record: &record{Serial: 1, MailDelivery: delivery{Attempts: 4}}},
 		"deferred until exactly now": {reason: "a moment that has come is due", home: home(having(toJoe)),
-			member: member("joe", accepted, told(record{Serial: 1, Attempts: 1, NextAttemptAt: stamp(now), LastError: "450 later"})),
-			due:    1, gained: true, other: "jane", record: &record{Serial: 1, Attempts: 2, LastError: "450 later"}},
+			member: member("joe", accepted, told(record{Serial: 1, MailDelivery: delivery{Attempts: 1, NextAttemptAt: stamp(now), LastError: "450 later"}})),
+			due:    1, gained: true, other: "jane", record: &record{Serial: 1, MailDelivery: delivery{Attempts: 2, LastError: "450 later"}}},
 		"passed on before they were told": {reason: "nobody reads that they own when they do not", home: home(having(toJoe, toAnn)),
-			member: member("joe", admin, accepted), due: 2, other: "ann", record: &record{Serial: 2, Attempts: 1}},
+			member: member("joe", admin, accepted), due: 2, other: "ann", record: &record{Serial: 2, MailDelivery: delivery{Attempts: 1}}},
 		"passed on while the mail waits": {reason: "the news replaces what is old, and does not wait for it", home: home(having(toJoe, toAnn)),
-			member: member("joe", accepted, told(record{Serial: 1, Attempts: 7, NextAttemptAt: stamp(soon), LastError: "450 later"})),
-			due:    2, other: "ann", record: &record{Serial: 2, Attempts: 1}},
+			member: member("joe", accepted, told(record{Serial: 1, MailDelivery: delivery{Attempts: 7, NextAttemptAt: stamp(soon), LastError: "450 later"}})),
+			due:    2, other: "ann", record: &record{Serial: 2, MailDelivery: delivery{Attempts: 1}}},
 		"passed on after they were told": {reason: "each move is told", home: home(having(toJoe, toAnn)),
-			member: member("joe", accepted, told(record{Serial: 1, Attempts: 1, SentAt: stamp(now)})), due: 2, other: "ann", record: &record{Serial: 2, Attempts: 1}},
+			member: member("joe", accepted, told(record{Serial: 1, MailDelivery: delivery{Attempts: 1, SentAt: stamp(now)}})), due: 2, other: "ann", record: &record{Serial: 2, MailDelivery: delivery{Attempts: 1}}},
 		"passed on after a refusal": {reason: "mailboxes are mended", home: home(having(toJoe, toAnn)),
-			member: member("joe", accepted, told(record{Serial: 1, Attempts: 1, RejectedAt: stamp(now)})), due: 2, other: "ann", record: &record{Serial: 2, Attempts: 1}},
+			member: member("joe", accepted, told(record{Serial: 1, MailDelivery: delivery{Attempts: 1, RejectedAt: stamp(now)}})), due: 2, other: "ann", record: &record{Serial: 2, MailDelivery: delivery{Attempts: 1}}},
 		"passed on by others": {reason: "what jane knows last is that joe has it", home: home(having(toJoe, toAnn)),
-			member: member("jane", accepted), due: 1, other: "joe", record: &record{Serial: 1, Attempts: 1}},
+			member: member("jane", accepted), due: 1, other: "joe", record: &record{Serial: 1, MailDelivery: delivery{Attempts: 1}}},
 		"and back": {reason: "the owner again", home: home(having(toJoe, back)),
-			member: member("jane", accepted), due: 2, gained: true, other: "joe", record: &record{Serial: 2, Attempts: 1}},
+			member: member("jane", accepted), due: 2, gained: true, other: "joe", record: &record{Serial: 2, MailDelivery: delivery{Attempts: 1}}},
 
 		// What waits.
 		"deferred": {reason: "the server asked for patience", home: home(having(toJoe)),
-			member: member("joe", accepted, told(record{Serial: 1, Attempts: 1, NextAttemptAt: stamp(soon)})), at: soon},
+			member: member("joe", accepted, told(record{Serial: 1, MailDelivery: delivery{Attempts: 1, NextAttemptAt: stamp(soon)}})), at: soon},
 
 		// What is not due.
 		"nothing moved": {reason: "the first owner took over from nobody", home: home(), member: member("jane", admin, accepted)},
 		"bystander":     {reason: "only the two are told", home: home(having(toJoe)), member: member("mia", admin, accepted)},
 		"sent": {reason: "one mail is enough", home: home(having(toJoe)),
-			member: member("joe", accepted, told(record{Serial: 1, Attempts: 1, SentAt: stamp(now)}))},
+			member: member("joe", accepted, told(record{Serial: 1, MailDelivery: delivery{Attempts: 1, SentAt: stamp(now)}}))},
 		"rejected": {reason: "a refusal for good is not tried again", home: home(having(toJoe)),
-			member: member("joe", accepted, told(record{Serial: 1, Attempts: 1, RejectedAt: stamp(now)}))},
+			member: member("joe", accepted, told(record{Serial: 1, MailDelivery: delivery{Attempts: 1, RejectedAt: stamp(now)}}))},
 		"told of more than is known": {reason: "an old copy of the organization tells nobody old news", home: home(having(toJoe)),
-			member: member("joe", accepted, told(record{Serial: 2, Attempts: 1}))},
+			member: member("joe", accepted, told(record{Serial: 2, MailDelivery: delivery{Attempts: 1}}))},
 		"another of the same name": {reason: "who came after the one who owned has nothing to do with it", home: home(having(toJoe)),
 			member: member("jane", accepted, func(m *v1alpha1.OrgMember) { m.UID = "uid-other" })},
 		"leaving":  {reason: "who goes is told nothing", home: home(having(toJoe)), member: member("jane", accepted, leaving)},

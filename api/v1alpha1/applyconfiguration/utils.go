@@ -21,14 +21,20 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 	// Group=orgkeeper.dev, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithKind("AssignedWorkspace"):
 		return &apiv1alpha1.AssignedWorkspaceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Farewell"):
+		return &apiv1alpha1.FarewellApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("InvitationStatus"):
 		return &apiv1alpha1.InvitationStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MailCount"):
 		return &apiv1alpha1.MailCountApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MailDelivery"):
+		return &apiv1alpha1.MailDeliveryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MemberCounts"):
 		return &apiv1alpha1.MemberCountsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MemberInvitation"):
 		return &apiv1alpha1.MemberInvitationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MembershipNotice"):
+		return &apiv1alpha1.MembershipNoticeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Organization"):
 		return &apiv1alpha1.OrganizationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("OrganizationBilling"):

@@ -49,6 +49,45 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.EmailAddress
   scalar: string
+- name: com.github.orgkeeper.orgkeeper.api.v1alpha1.Farewell
+  map:
+    fields:
+    - name: at
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: attempts
+      type:
+        scalar: numeric
+    - name: displayName
+      type:
+        namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.Line
+    - name: email
+      type:
+        namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.EmailAddress
+    - name: lastError
+      type:
+        scalar: string
+    - name: locale
+      type:
+        namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.Locale
+    - name: member
+      type:
+        scalar: string
+    - name: nextAttemptAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: rejectedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: sentAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: serial
+      type:
+        scalar: numeric
+    - name: uid
+      type:
+        scalar: string
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.InvitationMode
   scalar: string
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.InvitationStatus
@@ -133,6 +172,41 @@ var schemaYAML = typed.YAMLObject(`types:
       default: Email
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.MemberState
   scalar: string
+- name: com.github.orgkeeper.orgkeeper.api.v1alpha1.MembershipChange
+  scalar: string
+- name: com.github.orgkeeper.orgkeeper.api.v1alpha1.MembershipNotice
+  map:
+    fields:
+    - name: at
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: attempts
+      type:
+        scalar: numeric
+    - name: change
+      type:
+        namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.MembershipChange
+    - name: from
+      type:
+        namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.Role
+    - name: lastError
+      type:
+        scalar: string
+    - name: nextAttemptAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: rejectedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: sentAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: serial
+      type:
+        scalar: numeric
+    - name: to
+      type:
+        namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.Role
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.OrgMember
   map:
     fields:
@@ -210,6 +284,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: lastActiveTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: membershipNotice
+      type:
+        namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.MembershipNotice
     - name: observedGeneration
       type:
         scalar: numeric
@@ -344,6 +421,14 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - type
+    - name: farewells
+      type:
+        list:
+          elementType:
+            namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.Farewell
+          elementRelationship: associative
+          keys:
+          - uid
     - name: mails
       type:
         list:

@@ -36,6 +36,9 @@ type OrganizationStatusApplyConfiguration struct {
 	// mails counts the invitations and reminders that were sent lately, hour by hour, oldest first. The operator sends no more
 	// than its --mail-limit-per-organization in a day. At most 26 hours.
 	Mails []MailCountApplyConfiguration `json:"mails,omitempty"`
+	// farewells are the mails to those whose OrgMembers were deleted after they had joined, oldest first. Each is gone from here
+	// once the mail server took or refused the mail. At most 1000; should more wait, the oldest are not sent, and an Event says so.
+	Farewells []FarewellApplyConfiguration `json:"farewells,omitempty"`
 }
 
 // OrganizationStatusApplyConfiguration constructs a declarative configuration of the OrganizationStatus type for use with
@@ -121,6 +124,19 @@ func (b *OrganizationStatusApplyConfiguration) WithMails(values ...*MailCountApp
 			panic("nil value passed to WithMails")
 		}
 		b.Mails = append(b.Mails, *values[i])
+	}
+	return b
+}
+
+// WithFarewells adds the given value to the Farewells field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Farewells field.
+func (b *OrganizationStatusApplyConfiguration) WithFarewells(values ...*FarewellApplyConfiguration) *OrganizationStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithFarewells")
+		}
+		b.Farewells = append(b.Farewells, *values[i])
 	}
 	return b
 }

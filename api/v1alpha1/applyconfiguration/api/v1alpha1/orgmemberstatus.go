@@ -32,6 +32,10 @@ type OrgMemberStatusApplyConfiguration struct {
 	// ownershipNotice is where the mail about the latest move of the ownership to or from this member stands. Absent where
 	// there was none.
 	OwnershipNotice *OwnershipNoticeApplyConfiguration `json:"ownershipNotice,omitempty"`
+	// membershipNotice is where the mail about the latest change of this membership stands: another role, or its end by
+	// spec.expiresAt. Absent where there was none since the person joined. For the end by deletion see status.farewells of the
+	// Organization.
+	MembershipNotice *MembershipNoticeApplyConfiguration `json:"membershipNotice,omitempty"`
 	// acceptedAt is when the person accepted, or when the member was activated without asking.
 	AcceptedAt *metav1.Time `json:"acceptedAt,omitempty"`
 	// declinedAt is when the person declined.
@@ -106,6 +110,14 @@ func (b *OrgMemberStatusApplyConfiguration) WithInvitation(value *InvitationStat
 // If called multiple times, the OwnershipNotice field is set to the value of the last call.
 func (b *OrgMemberStatusApplyConfiguration) WithOwnershipNotice(value *OwnershipNoticeApplyConfiguration) *OrgMemberStatusApplyConfiguration {
 	b.OwnershipNotice = value
+	return b
+}
+
+// WithMembershipNotice sets the MembershipNotice field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MembershipNotice field is set to the value of the last call.
+func (b *OrgMemberStatusApplyConfiguration) WithMembershipNotice(value *MembershipNoticeApplyConfiguration) *OrgMemberStatusApplyConfiguration {
+	b.MembershipNotice = value
 	return b
 }
 

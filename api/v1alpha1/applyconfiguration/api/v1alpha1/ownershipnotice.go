@@ -15,17 +15,8 @@ import (
 // OwnershipNotice is where the mail to a member about a move of the ownership stands.
 type OwnershipNoticeApplyConfiguration struct {
 	// serial is the transfer that the mail is about: one of the organization's status.transfers.
-	Serial *int32 `json:"serial,omitempty"`
-	// sentAt is when the mail server took the mail.
-	SentAt *v1.Time `json:"sentAt,omitempty"`
-	// attempts counts the tries to hand over the mail.
-	Attempts *int32 `json:"attempts,omitempty"`
-	// nextAttemptAt is when the next try is due, after one that failed for now.
-	NextAttemptAt *v1.Time `json:"nextAttemptAt,omitempty"`
-	// rejectedAt is when the mail server refused the mail for good. No further try is made.
-	RejectedAt *v1.Time `json:"rejectedAt,omitempty"`
-	// lastError is what the last failed try met, in the mail server's words without addresses. At most 256 characters.
-	LastError *string `json:"lastError,omitempty"`
+	Serial                         *int32 `json:"serial,omitempty"`
+	MailDeliveryApplyConfiguration `json:""`
 }
 
 // OwnershipNoticeApplyConfiguration constructs a declarative configuration of the OwnershipNotice type for use with
@@ -46,7 +37,7 @@ func (b *OwnershipNoticeApplyConfiguration) WithSerial(value int32) *OwnershipNo
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the SentAt field is set to the value of the last call.
 func (b *OwnershipNoticeApplyConfiguration) WithSentAt(value v1.Time) *OwnershipNoticeApplyConfiguration {
-	b.SentAt = &value
+	b.MailDeliveryApplyConfiguration.SentAt = &value
 	return b
 }
 
@@ -54,7 +45,7 @@ func (b *OwnershipNoticeApplyConfiguration) WithSentAt(value v1.Time) *Ownership
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Attempts field is set to the value of the last call.
 func (b *OwnershipNoticeApplyConfiguration) WithAttempts(value int32) *OwnershipNoticeApplyConfiguration {
-	b.Attempts = &value
+	b.MailDeliveryApplyConfiguration.Attempts = &value
 	return b
 }
 
@@ -62,7 +53,7 @@ func (b *OwnershipNoticeApplyConfiguration) WithAttempts(value int32) *Ownership
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the NextAttemptAt field is set to the value of the last call.
 func (b *OwnershipNoticeApplyConfiguration) WithNextAttemptAt(value v1.Time) *OwnershipNoticeApplyConfiguration {
-	b.NextAttemptAt = &value
+	b.MailDeliveryApplyConfiguration.NextAttemptAt = &value
 	return b
 }
 
@@ -70,7 +61,7 @@ func (b *OwnershipNoticeApplyConfiguration) WithNextAttemptAt(value v1.Time) *Ow
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the RejectedAt field is set to the value of the last call.
 func (b *OwnershipNoticeApplyConfiguration) WithRejectedAt(value v1.Time) *OwnershipNoticeApplyConfiguration {
-	b.RejectedAt = &value
+	b.MailDeliveryApplyConfiguration.RejectedAt = &value
 	return b
 }
 
@@ -78,6 +69,6 @@ func (b *OwnershipNoticeApplyConfiguration) WithRejectedAt(value v1.Time) *Owner
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the LastError field is set to the value of the last call.
 func (b *OwnershipNoticeApplyConfiguration) WithLastError(value string) *OwnershipNoticeApplyConfiguration {
-	b.LastError = &value
+	b.MailDeliveryApplyConfiguration.LastError = &value
 	return b
 }

@@ -1,0 +1,145 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/mail"
+	"github.com/orgkeeper/orgkeeper/internal/rules"
+)
+
+// FarewellReconciler tells people by mail that their membership has ended because their OrgMember was deleted. No OrgMember waits
+// for its mail: what is to be told is kept in status.farewells of the Organization, where OrganizationReconciler notes it before
+// the OrgMember may go. Like the sender of invitations it has workers of its own, and records each try before and after: see
+// mailing.go.
+type FarewellReconciler struct{ Deps }
+
+const farewellSender = "farewell"
+
+// Reconcile sends one farewell of an organization, if one is due. The record of how that went brings it back for the next.
+func (r *FarewellReconciler) Reconcile(ctx context.Context, o *v1alpha1.Organization) (ctrl.Result, error) {
+	h, err := r.Facts.Home(ctx, o.Namespace)
+	if err != nil || h.Organization == nil || h.Organization.UID != o.UID {
+		return ctrl.Result{}, err
+	}
+	record, at := rules.NextFarewell(h)
+	if record == nil {
+		return r.wakeAt(at), nil
+	}
+	pass, at, err := r.Post.enter(ctx, waiter{farewellSender, request(o.Namespace, o.Name)})
+	if pass == nil {
+		return r.wakeAt(at), err
+	}
+	defer pass.leave()
+	o = h.Organization // that which the record was made from
+	before := o.DeepCopy()
+	o.Status.Farewells[position(o, record.UID)] = *record
+	if err := r.patchStatus(ctx, before, o); err != nil {
+		return ctrl.Result{}, err
+	}
+	message, err := r.Invitations.farewell(o, record)
+	t := try{mailing: membershipMailing(sortEnd), serial: record.Serial, attempts: record.Attempts, about: record.Member}
+	outcome := r.handOver(ctx, pass, t, message, err)
+	return persist(ctx, r.Deps, o, outcome, func(fresh *v1alpha1.Organization) bool {
+		i := position(fresh, record.UID)
+		if i < 0 || !outcome.counts(fresh.Status.Farewells[i].Serial, fresh.Status.Farewells[i].SentAt) {
+			return false
+		}
+		outcome.record(&fresh.Status.Farewells[i].MailDelivery)
+		if outcome.nextAttemptAt == nil && outcome.kind != mail.Unavailable && r.gone(ctx, fresh.Namespace, record) {
+			fresh.Status.Farewells = slices.Delete(fresh.Status.Farewells, i, i+1)
+		}
+		return true
+	})
+}
+
+// position is where the farewell of a member is; -1 for nowhere.
+func position(o *v1alpha1.Organization, uid string) int {
+	return slices.IndexFunc(o.Status.Farewells, func(f v1alpha1.Farewell) bool { return f.UID == uid })
+}
+
+// gone says that the OrgMember of a farewell is no longer there. As long as it is, the farewell stays: see rules.Farewells, which
+// also drops those that were told before the OrgMember went.
+func (r *FarewellReconciler) gone(ctx context.Context, home string, f *v1alpha1.Farewell) bool {
+	m := &v1alpha1.OrgMember{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: home, Name: f.Member}, m)
+	return apierrors.IsNotFound(err) || (err == nil && string(m.UID) != f.UID)
+}
+
+// farewell composes the mail to somebody whose OrgMember is gone or going.
+func (i Invitations) farewell(o *v1alpha1.Organization, f *v1alpha1.Farewell) (mail.Message, error) {
+	m := &v1alpha1.OrgMember{
+		ObjectMeta: metav1.ObjectMeta{UID: types.UID(f.UID)},
+		Spec:       v1alpha1.OrgMemberSpec{Email: f.Email, DisplayName: f.DisplayName, Locale: f.Locale},
+	}
+	content := mail.MembershipEnd{Organization: organizationName(o), Since: f.At.Time}
+	return i.Templates.Compose(i.envelope(o, m, f.Serial, sortEnd, f.At.Time), content)
+}
+
+// noteFarewells puts those on record who leave and are to be told of it. It is for the controller of Organizations, which notes
+// all who leave at a time by one write and waits for no mail server. They wait for it, so whoever goes on writing the Organization
+// meanwhile must hold up nothing.
+func (r *OrganizationReconciler) noteFarewells(ctx context.Context, o *v1alpha1.Organization, roll rules.Roll, members []v1alpha1.OrgMember) error {
+	farewells, _ := rules.Farewells(o, roll.Leaving, members, r.Clock.Now())
+	if equality.Semantic.DeepEqual(farewells, o.Status.Farewells) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, persistence)
+	defer cancel()
+	return between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+		live := &v1alpha1.Organization{}
+		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(o), live); err != nil {
+			return false, fmt.Errorf("get organization %s/%s: %w", o.Namespace, o.Name, err)
+		}
+		before := live.DeepCopy()
+		farewells, dropped := rules.Farewells(live, roll.Leaving, members, r.Clock.Now())
+		live.Status.Farewells = farewells
+		if err := r.patchStatus(ctx, before, live); apierrors.IsConflict(err) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+		if before.ResourceVersion == o.ResourceVersion {
+			o.ResourceVersion, o.Status.Farewells = live.ResourceVersion, live.Status.Farewells
+		}
+		if dropped > 0 {
+			r.Recorder.Eventf(o, nil, corev1.EventTypeWarning, v1alpha1.ReasonMembershipMailDropped, "Tell",
+				"%d who left are not told of it: too many mails wait for the mail server", dropped)
+		}
+		return true, nil
+	})
+}
+
+// farewellNoted wakes the members whose farewell was put on record, who may go now.
+func farewellNoted() handler.EventHandler {
+	return handler.Funcs{UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
+		before, after := e.ObjectOld.(*v1alpha1.Organization), e.ObjectNew.(*v1alpha1.Organization)
+		for i := range after.Status.Farewells {
+			if f := &after.Status.Farewells[i]; position(before, f.UID) < 0 {
+				first(q).Add(request(after.Namespace, f.Member))
+			}
+		}
+	}}
+}
+
+// SetupWithManager registers the controller and what wakes it.
+func (r *FarewellReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named(farewellSender).
+		WithOptions(r.Post.workers()).
+		For(&v1alpha1.Organization{}, farewellsToTell).
+		WatchesRawSource(r.Post.ends(farewellSender)).
+		Complete(reconciler(r.Client, r))
+}

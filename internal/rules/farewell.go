@@ -1,0 +1,100 @@
+package rules
+
+import (
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+)
+
+// maxFarewells is how many farewells status.farewells holds.
+const maxFarewells = 1000
+
+// Farewells is what status.farewells of an Organization is to say: those who leave are added, and those dropped who were told
+// and are gone. An OrgMember stays until its farewell is there, so that none is forgotten; and a farewell stays as long as its
+// OrgMember, so that none is told twice. dropped counts those who will not be told since too many wait.
+func Farewells(o *v1alpha1.Organization, leaving, members []v1alpha1.OrgMember, now time.Time) (next []v1alpha1.Farewell, dropped int) {
+	if len(o.Status.Farewells)+len(leaving) == 0 {
+		return nil, 0
+	}
+	here := make(map[string]bool, len(members))
+	for i := range members {
+		here[string(members[i].UID)] = true
+	}
+	gone := func(f v1alpha1.Farewell) bool { return !here[f.UID] }
+	next = slices.DeleteFunc(slices.Clone(o.Status.Farewells), func(f v1alpha1.Farewell) bool { return told(f.MailDelivery) && gone(f) })
+	noted := make(map[string]bool, len(next))
+	for i := range next {
+		noted[next[i].UID] = true
+	}
+	for i := range leaving {
+		m := &leaving[i]
+		if noted[string(m.UID)] {
+			continue
+		}
+		if len(next) >= maxFarewells {
+			oldest := slices.IndexFunc(next, gone)
+			if oldest < 0 {
+				break // until some of those who are noted are gone
+			}
+			next = slices.Delete(next, oldest, oldest+1)
+			dropped++
+		}
+		next = append(next, farewell(m, now))
+	}
+	return next, dropped
+}
+
+func told(d v1alpha1.MailDelivery) bool { return d.SentAt != nil || d.RejectedAt != nil }
+
+// farewell is that of a member. The end that they were about to be told of when the OrgMember was deleted is the same mail.
+func farewell(m *v1alpha1.OrgMember, now time.Time) v1alpha1.Farewell {
+	f := v1alpha1.Farewell{
+		UID: string(m.UID), Member: m.Name, Email: m.Spec.Email, DisplayName: m.Spec.DisplayName, Locale: m.Spec.Locale,
+		Serial: 1, At: metav1.NewTime(now.Truncate(time.Second)),
+	}
+	if n := m.Status.MembershipNotice; n != nil {
+		f.Serial = n.Serial + 1
+		if n.Change == v1alpha1.MembershipEnded && m.Status.State == v1alpha1.StateExpired {
+			f.Serial, f.At, f.MailDelivery = n.Serial, n.At, n.MailDelivery
+		}
+	}
+	return f
+}
+
+// DueFarewell says that somebody is leaving who is to be told of it by mail: a person who has joined, and was not told already
+// that the membership is over. When the whole organization goes, nobody is told.
+func DueFarewell(h Home, m *v1alpha1.OrgMember, s Standing) bool {
+	_, robot := Robot(m)
+	if m.DeletionTimestamp == nil || s.Protected != "" || m.Status.AcceptedAt == nil || robot || m.Spec.Email == "" || !h.Live() {
+		return false
+	}
+	n := m.Status.MembershipNotice
+	return n == nil || n.Change != v1alpha1.MembershipEnded || m.Status.State != v1alpha1.StateExpired || !told(n.MailDelivery)
+}
+
+// Noted says that the farewell of a member is on record.
+func Noted(o *v1alpha1.Organization, m *v1alpha1.OrgMember) bool {
+	return slices.ContainsFunc(o.Status.Farewells, func(f v1alpha1.Farewell) bool { return f.UID == string(m.UID) })
+}
+
+// NextFarewell says which farewell is due: the record to write before the mail goes out, or, when at is not zero, the moment to
+// look again. Neither: nothing is due.
+func NextFarewell(h Home) (record *v1alpha1.Farewell, at time.Time) {
+	if !h.Live() {
+		return nil, Never
+	}
+	for i := range h.Organization.Status.Farewells {
+		f := &h.Organization.Status.Farewells[i]
+		next, later := nextTry(f.MailDelivery, h.Now)
+		if next != nil {
+			record = f.DeepCopy()
+			record.MailDelivery = *next
+			return record, Never
+		}
+		at = Earliest(at, later)
+	}
+	return nil, at
+}
