@@ -79,7 +79,7 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.smtp.DKIM.KeyFile, "dkim-key-file", "", "file with the private key, PEM: RSA of at least 2048 bits, or Ed25519; read for each mail")
 	fs.Float64Var(&o.mailRate, "mail-rate", 10, "how many mails to try in a second, at most; 0: no limit")
 	fs.IntVar(&o.mailWorkers, "mail-workers", 4, "how many mails to try at once, at most; each takes a connection to the mail server")
-	fs.IntVar(&o.mailLimit, "mail-limit-per-organization", 200, "how many invitations and reminders an organization's members are sent in any 24 hours, at most; the others wait; 0: no limit")
+	fs.IntVar(&o.mailLimit, "mail-limit-per-organization", 200, "how many mails about invitations, roles and ends of memberships an organization's members are sent in any 24 hours, at most; the others wait; 0: no limit")
 	o.log.StacktraceLevel = zapcore.DPanicLevel // an error that a retry mends needs no stack
 	o.log.BindFlags(fs)
 }

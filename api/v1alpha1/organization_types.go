@@ -251,7 +251,7 @@ type OrganizationStatus struct {
 	// +optional
 	Workspaces *int32 `json:"workspaces,omitempty"`
 
-	// mails counts the invitations and reminders that were sent lately, hour by hour, oldest first. The operator sends no more
+	// mails counts the mails about invitations, roles and memberships that were sent lately, hour by hour, oldest first. The operator sends no more
 	// than its --mail-limit-per-organization in a day. At most 26 hours.
 	// +optional
 	// +listType=map

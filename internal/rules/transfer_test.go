@@ -64,7 +64,6 @@ func TestTransfers(t *testing.T) {
 
 func TestNextNotice(t *testing.T) {
 	type record = v1alpha1.OwnershipNotice
-	type delivery = v1alpha1.MailDelivery
 	told := func(r record) memberOption {
 		return func(m *v1alpha1.OrgMember) { m.Status.OwnershipNotice = &r }
 	}

@@ -33,7 +33,7 @@ type OrganizationStatusApplyConfiguration struct {
 	Members *MemberCountsApplyConfiguration `json:"members,omitempty"`
 	// workspaces counts the Workspaces.
 	Workspaces *int32 `json:"workspaces,omitempty"`
-	// mails counts the invitations and reminders that were sent lately, hour by hour, oldest first. The operator sends no more
+	// mails counts the mails about invitations, roles and memberships that were sent lately, hour by hour, oldest first. The operator sends no more
 	// than its --mail-limit-per-organization in a day. At most 26 hours.
 	Mails []MailCountApplyConfiguration `json:"mails,omitempty"`
 	// farewells are the mails to those whose OrgMembers were deleted after they had joined, oldest first. Each is gone from here
