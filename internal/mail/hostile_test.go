@@ -40,7 +40,8 @@ func (n hostileNames) check(t fataler, which int) {
 	e := envelope
 	contents, languages := n.contents(), om.Languages()
 	c := contents[which%len(contents)]
-	e.To.Name, e.Language = n.person, languages[which/len(contents)%len(languages)]
+	// The sender's name is the operator's, and goes the same way.
+	e.From.Name, e.To.Name, e.Language = n.organization, n.person, languages[which/len(contents)%len(languages)]
 	m, err := words.Compose(e, c)
 	if err != nil {
 		if !strings.Contains(err.Error(), "no name that can be shown") {

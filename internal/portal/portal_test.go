@@ -433,7 +433,7 @@ func TestAnyRequest(t *testing.T) {
 func FuzzPath(f *testing.F) {
 	s := &store{inv: open}
 	h, token := handler(f, s, logr.Discard())
-	for _, path := range []string{"/i/" + token, "/i/" + token + "/accept", "//i//" + token, "/i/../i/" + token, "/i/%2e%2e/", "/i/a\x00b", "*", ""} {
+	for _, path := range []string{"/i/" + token, "/i/" + token + "/accept", "//i//" + token, "/i/../i/" + token, "/i/%2e%2e/", "/i/a\x00b", "*", "", "//evil.example/..", `//\evil.example`, "///evil.example", "/./%2f/evil.example/"} {
 		f.Add("GET", path)
 		f.Add("POST", path)
 	}
@@ -455,6 +455,10 @@ func check(t interface{ Fatalf(string, ...any) }, s *store, h http.Handler, toke
 	}
 	if csp := w.Header().Get("Content-Security-Policy"); csp == "" {
 		t.Fatalf("%s %q: no Content-Security-Policy", method, path)
+	}
+	// A second slash, or a backslash, would lead to another host.
+	if to := w.Header().Get("Location"); w.Code/100 == 3 && (!strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.HasPrefix(to, `/\`)) {
+		t.Fatalf("%s %q: redirected to %q", method, path, to)
 	}
 	want := fmt.Sprint([]string(nil))
 	switch {
