@@ -13,7 +13,7 @@ import (
 type tongue struct {
 	// code is the folder's name and what the page says of itself.
 	code string
-	// roles are the roles in its words.
+	// roles are the roles in its words: those of the mails.
 	roles map[string]string
 	// moment writes a moment in UTC, zone and all, so that it fits wherever the pages have one.
 	moment func(time.Time) string
@@ -29,8 +29,8 @@ var tongues = []*tongue{
 	{
 		code: "it",
 		roles: map[string]string{
-			"Admin": "amministratore", "BillingAdmin": "amministratore della fatturazione",
-			"UserAdmin": "amministratore degli utenti", "Member": "membro",
+			"Admin": "amministratore", "BillingAdmin": "responsabile della fatturazione",
+			"UserAdmin": "responsabile degli utenti", "Member": "membro",
 		},
 		moment: func(t time.Time) string {
 			return fmt.Sprintf("%s %d %s %s", italianDays[t.Weekday()], t.Day(), italianMonths[t.Month()-1], t.Format("2006, ore 15:04 MST"))
@@ -97,11 +97,15 @@ func speak(r *http.Request, locales ...string) *tongue {
 	return tongues[0]
 }
 
-// match is nil where none of ours is near enough to what is wanted.
-func match(tags ...language.Tag) *tongue {
-	_, i, confidence := matcher.Match(tags...)
-	if confidence == language.No {
-		return nil
+// match takes the first wish that is one of ours, and is nil where none is. A language that the matcher holds to be read by
+// the same people, as English by those of Swahili, is not: the next wish, or what others know of them, says more.
+func match(wishes ...language.Tag) *tongue {
+	for _, wish := range wishes {
+		tag, i, confidence := matcher.Match(wish)
+		asked, _ := wish.Base()
+		if given, _ := tag.Base(); confidence != language.No && asked == given {
+			return tongues[i]
+		}
 	}
-	return tongues[i]
+	return nil
 }

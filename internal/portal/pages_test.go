@@ -187,7 +187,7 @@ func TestWords(t *testing.T) {
 		says             []string
 	}{
 		{"English", "en", open, []string{"Wednesday, 1 July 2026, 12:00 UTC", "user admin", "Hello Joe Doe, jane@acme.example invites you"}},
-		{"Italian writes days and months in lower case", "it", open, []string{"mercoledì 1 luglio 2026, ore 12:00 UTC", "amministratore degli utenti", "Buongiorno Joe Doe, jane@acme.example ti invita"}},
+		{"Italian writes days and months in lower case", "it", open, []string{"mercoledì 1 luglio 2026, ore 12:00 UTC", "responsabile degli utenti", "Buongiorno Joe Doe, jane@acme.example ti invita"}},
 		{"Polish months are in the genitive", "pl", open, []string{"1 lipca 2026 r., godz. 12:00 UTC", "administrator użytkowników", "jane@acme.example zaprasza Cię"}},
 		{"a role that is not known is not shown", "it", portal.Invitation{Status: portal.Open, Role: "Czar"}, []string{"Hai ricevuto un invito"}},
 	} {
@@ -226,6 +226,9 @@ func TestLanguage(t *testing.T) {
 		{"English is a choice too", []string{"en-GB,en;q=0.9"}, []string{"it"}, "en"},
 		{"nonsense is no choice", []string{";;;=,\x01"}, []string{"pl"}, "pl"},
 		{"nor are nonsense locales", nil, []string{"!!", "toolonglocale-x", ""}, "en"},
+		{"the matcher would say English", []string{"sw, it;q=0.5"}, []string{"pl"}, "it"},
+		{"nor is English what the member of another language is written in", nil, []string{"sw", "pl"}, "pl"},
+		{"a script that we do not write", []string{"pl-Cyrl"}, []string{"it"}, "it"},
 		{"a header made to cost time", []string{strings.Repeat("a-", 8000)}, []string{"it"}, "it"},
 		{"more languages than anybody reads", []string{"pl," + strings.Repeat("aa,", 1000)}, []string{"it"}, "it"},
 	} {

@@ -363,33 +363,6 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
-func TestBodyIsBounded(t *testing.T) {
-	for size, code := range map[int]int{0: 200, 4096: 200, 4097: 413, 1 << 20: 413} {
-		s := &store{inv: open}
-		h, token := handler(t, s, logr.Discard())
-		r := httptest.NewRequest(http.MethodPost, "/i/"+token+"/accept", strings.NewReader(strings.Repeat("x", size)))
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if w.Code != code || (len(s.calls) == 1) != (code == 200) {
-			t.Errorf("%d bytes: status %d and calls %v, want %d", size, w.Code, s.calls, code)
-		}
-	}
-	t.Run("Broken", func(t *testing.T) {
-		s := &store{inv: open}
-		h, token := handler(t, s, logr.Discard())
-		r := httptest.NewRequest(http.MethodPost, "/i/"+token+"/accept", io.MultiReader(strings.NewReader("x"), broken{}))
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if w.Code != 400 || len(s.calls) != 0 {
-			t.Errorf("status %d and calls %v, want 400 and none", w.Code, s.calls)
-		}
-	})
-}
-
-type broken struct{}
-
-func (broken) Read([]byte) (int, error) { return 0, errors.New("cut off") }
-
 func TestLogHoldsNoToken(t *testing.T) {
 	var lines []string
 	log := funcr.New(func(prefix, args string) { lines = append(lines, prefix+args) }, funcr.Options{Verbosity: 9})
