@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,6 +67,13 @@ func (s *store) called(what string, c invite.Claims, to portal.Status) (portal.I
 		s.inv.Status = "Already" + to
 	}
 	return inv, nil
+}
+
+// asked is what the store was asked so far.
+func (s *store) asked() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls)
 }
 
 type fataler interface{ Fatal(...any) }
