@@ -52,7 +52,7 @@ func TestBrowserAnswersInEveryLanguage(t *testing.T) {
 	}
 	for language, answers := range map[string][]answer{
 		"it": {
-			{"accept", "Accetta", "Ti diamo il benvenuto in Acme S.p.A.", 1, kb.Enter},
+			{"accept", "Accetta", "Le diamo il benvenuto in Acme S.p.A.", 1, kb.Enter},
 			{"decline", "Rifiuta", "Invito rifiutato", 2, " "},
 		},
 		"pl": {

@@ -15,7 +15,7 @@ type tongue struct {
 	code string
 	// roles are the roles in its words: those of the mails.
 	roles map[string]string
-	// moment writes a moment in UTC, zone and all, so that it fits wherever the pages have one.
+	// moment writes a moment in UTC, zone and all, so that it fits wherever the pages have one. Lines do not break in the time.
 	moment func(time.Time) string
 }
 
@@ -24,7 +24,7 @@ var tongues = []*tongue{
 	{
 		code:   "en",
 		roles:  map[string]string{"Admin": "admin", "BillingAdmin": "billing admin", "UserAdmin": "user admin", "Member": "member"},
-		moment: func(t time.Time) string { return t.Format("Monday, 2 January 2006, 15:04 MST") },
+		moment: func(t time.Time) string { return t.Format("Monday, 2 January 2006, 15:04\u00a0MST") },
 	},
 	{
 		code: "it",
@@ -33,7 +33,7 @@ var tongues = []*tongue{
 			"UserAdmin": "responsabile degli utenti", "Member": "membro",
 		},
 		moment: func(t time.Time) string {
-			return fmt.Sprintf("%s %d %s %s", italianDays[t.Weekday()], t.Day(), italianMonths[t.Month()-1], t.Format("2006, ore 15:04 MST"))
+			return fmt.Sprintf("%s %d %s %s", italianDays[t.Weekday()], t.Day(), italianMonths[t.Month()-1], t.Format("2006, ore\u00a015:04\u00a0MST"))
 		},
 	},
 	{
@@ -44,7 +44,7 @@ var tongues = []*tongue{
 		},
 		// Without the day of the week, whose form would depend on the words before it.
 		moment: func(t time.Time) string {
-			return fmt.Sprintf("%d %s %s", t.Day(), polishMonths[t.Month()-1], t.Format("2006 r., godz. 15:04 MST"))
+			return fmt.Sprintf("%d %s %s", t.Day(), polishMonths[t.Month()-1], t.Format("2006\u00a0r., godz.\u00a015:04\u00a0MST"))
 		},
 	},
 }

@@ -186,10 +186,10 @@ func TestWords(t *testing.T) {
 		inv              portal.Invitation
 		says             []string
 	}{
-		{"English", "en", open, []string{"Wednesday, 1 July 2026, 12:00 UTC", "user admin", "Hello Joe Doe, jane@acme.example invites you"}},
-		{"Italian writes days and months in lower case", "it", open, []string{"mercoledì 1 luglio 2026, ore 12:00 UTC", "responsabile degli utenti", "Buongiorno Joe Doe, jane@acme.example ti invita"}},
-		{"Polish months are in the genitive", "pl", open, []string{"1 lipca 2026 r., godz. 12:00 UTC", "administrator użytkowników", "jane@acme.example zaprasza Cię"}},
-		{"a role that is not known is not shown", "it", portal.Invitation{Status: portal.Open, Role: "Czar"}, []string{"Hai ricevuto un invito"}},
+		{"English", "en", open, []string{"Wednesday, 1 July 2026, 12:00\u00a0UTC", "user admin", "Hello Joe Doe, jane@acme.example invites you"}},
+		{"Italian writes days and months in lower case", "it", open, []string{"mercoledì 1 luglio 2026, ore\u00a012:00\u00a0UTC", "responsabile degli utenti", "Buongiorno Joe Doe, jane@acme.example La invita"}},
+		{"Polish months are in the genitive", "pl", open, []string{"1 lipca 2026\u00a0r., godz.\u00a012:00\u00a0UTC", "administrator użytkowników", "jane@acme.example zaprasza Cię"}},
+		{"a role that is not known is not shown", "it", portal.Invitation{Status: portal.Open, Role: "Czar"}, []string{"Ha ricevuto un invito"}},
 	} {
 		body := text(t, meeting{inv: tc.inv, do: "GET "}.meet(t, tc.language))
 		for _, want := range tc.says {
