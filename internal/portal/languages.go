@@ -1,8 +1,10 @@
 package portal
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,11 +83,8 @@ func speak(r *http.Request, locales ...string) *tongue {
 	if len(wanted) > maxWanted {
 		wanted = ""
 	}
-	// A header that makes no sense is none.
-	if tags, _, err := language.ParseAcceptLanguage(wanted); err == nil {
-		if t := match(tags...); t != nil {
-			return t
-		}
+	if t := match(wishes(wanted)...); t != nil {
+		return t
 	}
 	for _, locale := range locales {
 		if tag, err := language.Parse(locale); err == nil {
@@ -95,6 +94,30 @@ func speak(r *http.Request, locales ...string) *tongue {
 		}
 	}
 	return tongues[0]
+}
+
+// wishes are the languages of an Accept-Language header, the dearest first. What makes no sense does not spoil the rest.
+func wishes(header string) []language.Tag {
+	type wish struct {
+		tag language.Tag
+		q   float32
+	}
+	var all []wish
+	for part := range strings.SplitSeq(header, ",") {
+		tags, qs, err := language.ParseAcceptLanguage(part)
+		if err != nil {
+			continue
+		}
+		for i := range tags {
+			all = append(all, wish{tags[i], qs[i]})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b wish) int { return cmp.Compare(b.q, a.q) })
+	var tags []language.Tag
+	for _, w := range all {
+		tags = append(tags, w.tag)
+	}
+	return tags
 }
 
 // match takes the first wish that is one of ours, and is nil where none is. A language that the matcher holds to be read by

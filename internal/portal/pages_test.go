@@ -225,6 +225,7 @@ func TestLanguage(t *testing.T) {
 		{"a member's that we do not have", nil, []string{"de", "it-IT"}, "it"},
 		{"English is a choice too", []string{"en-GB,en;q=0.9"}, []string{"it"}, "en"},
 		{"nonsense is no choice", []string{";;;=,\x01"}, []string{"pl"}, "pl"},
+		{"nor does nonsense spoil the rest", []string{"qq-QQ;q=1, en;q=junk, it;q=0.4, pl;q=0.5"}, nil, "pl"},
 		{"nor are nonsense locales", nil, []string{"!!", "toolonglocale-x", ""}, "en"},
 		{"the matcher would say English", []string{"sw, it;q=0.5"}, []string{"pl"}, "it"},
 		{"nor is English what the member of another language is written in", nil, []string{"sw", "pl"}, "pl"},
