@@ -128,7 +128,7 @@ func TestOutcomes(t *testing.T) {
 		says   []string
 		calls  []string
 	}{
-		"Open":                   {"what is offered, by whom, until when", open, nil, "GET ", 200, []string{"<h1>Invitation to Acme S.p.A.</h1>", "Hello Joe Doe, jane@acme.example invites you", "<dd>user admin</dd>", "Wednesday, 1 July 2026, 12:00 UTC", "/accept\"", "/decline\""}, []string{"show"}},
+		"Open":                   {"what is offered, by whom, until when", open, nil, "GET ", 200, []string{"<h1>Invitation to Acme S.p.A.</h1>", "Hello Joe Doe, jane@acme.example invites you", "<dd>user admin</dd>", "Wednesday, 1 July 2026, 12:00\u00a0UTC", "/accept\"", "/decline\""}, []string{"show"}},
 		"OpenNameless":           {"names are optional", portal.Invitation{Status: portal.Open, Organization: "Acme", Role: "Member"}, nil, "GET ", 200, []string{"You are invited to join"}, []string{"show"}},
 		"Accept":                 {"the answer yes", open, nil, "POST /accept", 200, []string{"Welcome to Acme S.p.A.", "your role is <b>user admin</b>"}, []string{"accept"}},
 		"Decline":                {"the answer no", open, nil, "POST /decline", 200, []string{"Invitation declined"}, []string{"decline"}},
