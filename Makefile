@@ -41,9 +41,11 @@ ifeq ($(PKG),./...)
 endif
 	go test -count=1 -p $(TEST_PARALLEL) -timeout 30m $(if $(RUN),-run '$(RUN)') $(PKG)
 
-fuzz: ## Look for names and addresses that break mails; FUZZ=5m for longer
-	@set -e; for target in mail:FuzzNames mail:FuzzAddress invite/tenanttext:FuzzLine; do \
-		go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzztime $(FUZZ) -fuzzminimizetime 20x -parallel $(TEST_PARALLEL) "./internal/$${target%:*}"; \
+fuzz: ## Look for input that breaks tokens, pages, mails or names, with every target that there is; FUZZ=5m for longer
+	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' api cmd controllers internal | sed 's|/[^/]*:func | |' | sort | \
+	while read -r package target; do \
+		echo "$$package $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ) -fuzzminimizetime 20x -parallel $(TEST_PARALLEL) "./$$package" </dev/null || exit 1; \
 	done
 
 verify: generate ## Generate, format and tidy, and fail on any difference from what is committed, untracked files too

@@ -25,7 +25,7 @@ func serve(name, address string, handler http.Handler) *manager.Server {
 	return &manager.Server{Name: name, ShutdownTimeout: ptr.To(10 * time.Second), Server: &http.Server{
 		Addr: address, Handler: handler,
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 20 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, DisableGeneralOptionsHandler: true, // which is past the handler
 		ErrorLog: log.New(complaints{ctrl.Log.WithName(name)}, "", 0),
 	}}
 }

@@ -30,6 +30,9 @@ func (a Address) GoString() string { return a.String() }
 // ErrAddress is returned for what is not one plain mail address. Its text never holds the address.
 var ErrAddress = errors.New("not a mail address")
 
+// lookup is idna.Lookup that also refuses labels without a letter, which "xn--" is in ASCII, and those that no DNS can hold.
+var lookup = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.VerifyDNSLength(true))
+
 const maxAddress = 254 // RFC 5321, 4.5.3.1.3, less the angle brackets
 
 // Validate returns ErrAddress unless a is one plain mail address.
@@ -63,7 +66,7 @@ func (a Address) parse() (*mail.Address, error) {
 	at := strings.LastIndexByte(a.Address, '@')
 	domain := a.Address[at+1:]
 	if !strings.HasPrefix(domain, "[") { // an address literal is no name
-		if domain, err = idna.Lookup.ToASCII(domain); err != nil {
+		if domain, err = lookup.ToASCII(domain); err != nil {
 			return nil, fmt.Errorf("%w: its domain is not valid", ErrAddress)
 		}
 	}

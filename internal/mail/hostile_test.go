@@ -40,7 +40,8 @@ func (n hostileNames) check(t fataler, which int) {
 	e := envelope
 	contents, languages := n.contents(), om.Languages()
 	c := contents[which%len(contents)]
-	e.To.Name, e.Language = n.person, languages[which/len(contents)%len(languages)]
+	// The sender's name is the operator's, and goes the same way.
+	e.From.Name, e.To.Name, e.Language = n.organization, n.person, languages[which/len(contents)%len(languages)]
 	m, err := words.Compose(e, c)
 	if err != nil {
 		if !strings.Contains(err.Error(), "no name that can be shown") {
@@ -198,6 +199,7 @@ func FuzzAddress(f *testing.F) {
 	for _, s := range []string{
 		"joe@acme.example", "joe@bücher.example", "\"a b\"@acme.example", "a@[192.0.2.1]", "a@x.example>\r\nRCPT TO:<b@x.example", "a@b@c.example",
 		"a@x.example, b@x.example", "A <a@x.example>", "a@\r\n x.example", "jörg@acme.example", "a@xn--bcher-kva.example", "(c)a@x.example", "a@x.example.",
+		"a@xn--", "a@x.xn--.example", "a@" + strings.Repeat("x", 64) + ".example",
 	} {
 		f.Add(s, s)
 	}

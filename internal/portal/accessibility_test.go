@@ -8,6 +8,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -30,65 +33,76 @@ func asks(t *testing.T, ctx context.Context, language string) {
 	}
 }
 
+// prefers makes the browser light or dark.
+func prefers(t *testing.T, ctx context.Context, scheme string) {
+	t.Helper()
+	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}
+	if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // People answer in their language, with the mouse and with the keyboard, on a phone and on a desk.
 func TestBrowserAnswersInEveryLanguage(t *testing.T) {
 	ctx := browser(t)
-	for _, tc := range []struct {
-		language, accept, decline string
-		accepted, declined        string
-	}{
-		{"it", "Accetta", "Rifiuta", "Ti diamo il benvenuto in Acme S.p.A.", "Invito rifiutato"},
-		{"pl", "Przyjmij", "Odrzuć", "Witamy w organizacji Acme S.p.A.", "Zaproszenie odrzucone"},
+	type answer struct {
+		call, button, title string
+		tabs                int
+		key                 string
+	}
+	for language, answers := range map[string][]answer{
+		"it": {
+			{"accept", "Accetta", "Le diamo il benvenuto in Acme S.p.A.", 1, kb.Enter},
+			{"decline", "Rifiuta", "Invito rifiutato", 2, " "},
+		},
+		"pl": {
+			{"accept", "Przyjmij", "Witamy w organizacji Acme S.p.A.", 1, kb.Enter},
+			{"decline", "Odrzuć", "Zaproszenie odrzucone", 2, " "},
+		},
 	} {
-		asks(t, ctx, tc.language+"-"+strings.ToUpper(tc.language)+","+tc.language+";q=0.9,en;q=0.5")
-		// press does it with the keyboard: Tab to the button, which must show that it has the focus, and a key.
-		press := func(t *testing.T, tabs int, button, key string) {
-			for range tabs {
-				steps(t, ctx, chromedp.KeyEvent(kb.Tab))
-			}
-			focused := value(t, ctx, chromedp.Evaluate[string](`document.activeElement.textContent + " " + getComputedStyle(document.activeElement).outlineStyle`))
-			if focused != button+" solid" {
-				t.Errorf("after %d Tabs the focus is on %q, want %q with an outline", tabs, focused, button)
-			}
-			steps(t, ctx, chromedp.KeyEvent(key))
-		}
-		click := func(t *testing.T, button string) {
-			steps(t, ctx, chromedp.Click(fmt.Sprintf(`//button[text()=%q]`, button)))
-		}
-		for _, width := range []int64{360, 1280} {
-			for how, answer := range map[string]func(t *testing.T){
-				"accepts by keyboard":  func(t *testing.T) { press(t, 1, tc.accept, kb.Enter) },
-				"declines by keyboard": func(t *testing.T) { press(t, 2, tc.decline, " ") },
-				"accepts by mouse":     func(t *testing.T) { click(t, tc.accept) },
-				"declines by mouse":    func(t *testing.T) { click(t, tc.decline) },
-			} {
-				t.Run(fmt.Sprintf("%s, %d px, %s", tc.language, width, how), func(t *testing.T) {
-					s := &store{inv: open}
-					url, _ := site(t, s)
-					steps(t, ctx, chromedp.EmulateViewport(width, 800), chromedp.Navigate(url))
-					if overflow := value(t, ctx, chromedp.Evaluate[float64](`document.documentElement.scrollWidth - document.documentElement.clientWidth`)); overflow > 0 {
-						t.Errorf("the page is %v px wider than the screen", overflow)
-					}
-					picture(t, ctx, fmt.Sprintf("open-%s-%d", tc.language, width))
-					answer(t)
-					title, call := tc.accepted, "accept"
-					if strings.HasPrefix(how, "declines") {
-						title, call = tc.declined, "decline"
-					}
-					steps(t, ctx, chromedp.WaitVisible(fmt.Sprintf(`//h1[text()=%q]`, title)))
-					if language := value(t, ctx, chromedp.Evaluate[string](`document.documentElement.lang`)); language != tc.language {
-						t.Errorf("the answer is in %s, want %s", language, tc.language)
-					}
-					if calls := strings.Join(s.calls, " "); calls != "show "+call {
-						t.Errorf("the store was asked to %s, want show and %s", calls, call)
-					}
-				})
+		asks(t, ctx, language+"-"+strings.ToUpper(language)+","+language+";q=0.9,en;q=0.5")
+		for _, a := range answers {
+			for _, width := range []int64{360, 1280} {
+				for _, by := range []string{"mouse", "keyboard"} {
+					t.Run(fmt.Sprintf("%s, %s, %d px, %s", language, a.call, width, by), func(t *testing.T) {
+						s := &store{inv: open}
+						url, _ := site(t, s)
+						steps(t, ctx, chromedp.EmulateViewport(width, 800), chromedp.Navigate(url))
+						checkWidth(t, ctx)
+						if by == "mouse" {
+							steps(t, ctx, chromedp.Click(fmt.Sprintf(`//button[text()=%q]`, a.button)))
+						} else {
+							press(t, ctx, a.tabs, a.button, a.key)
+						}
+						steps(t, ctx, chromedp.WaitVisible(fmt.Sprintf(`//h1[text()=%q]`, a.title)))
+						checkWidth(t, ctx)
+						if got := value(t, ctx, chromedp.Evaluate[string](`document.documentElement.lang`)); got != language {
+							t.Errorf("the answer is in %s, want %s", got, language)
+						}
+						if calls := strings.Join(s.asked(), " "); calls != "show "+a.call {
+							t.Errorf("the store was asked to %s, want show and %s", calls, a.call)
+						}
+					})
+				}
 			}
 		}
 	}
 }
 
-// What a screen reader is told: each control has a name, the page has one heading and a main part, and says its title.
+// press answers with the keyboard: Tab to the button, which must show that it has the focus, and a key.
+func press(t *testing.T, ctx context.Context, tabs int, button, key string) {
+	t.Helper()
+	for range tabs {
+		steps(t, ctx, chromedp.KeyEvent(kb.Tab))
+	}
+	focused := value(t, ctx, chromedp.Evaluate[string](`document.activeElement.textContent + " " + getComputedStyle(document.activeElement).outlineStyle`))
+	if focused != button+" solid" {
+		t.Errorf("after %d Tabs the focus is on %q, want %q with an outline", tabs, focused, button)
+	}
+	steps(t, ctx, chromedp.KeyEvent(key))
+}
+
+// What a screen reader is told of the invitation, in this order.
 func TestBrowserTellsScreenReaders(t *testing.T) {
 	ctx := browser(t)
 	for language, want := range map[string]string{
@@ -99,22 +113,68 @@ func TestBrowserTellsScreenReaders(t *testing.T) {
 		url, _ := site(t, &store{inv: open})
 		asks(t, ctx, language)
 		steps(t, ctx, chromedp.Navigate(url))
-		tree, err := chromedp.Call(ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var told []string
-		for _, n := range tree.Nodes {
-			role := said(t, n.Role)
-			switch role {
-			case "RootWebArea", "main", "heading", "button", "link", "textbox", "image", "dialog", "alert":
-				told = append(told, role+" "+said(t, n.Name))
-			}
-		}
-		if got := strings.Join(told, ", "); got != want {
+		if got := strings.Join(told(t, ctx), ", "); got != want {
 			t.Errorf("a screen reader is told in %s:\n%s\nwant:\n%s", language, got, want)
 		}
 	}
+}
+
+// Every page, in every language, has a title that its one heading says again, a main part, and a name for each control.
+func TestBrowserNamesAllControls(t *testing.T) {
+	ctx := browser(t)
+	controls := map[string]int{}
+	for _, m := range meetings() {
+		for _, language := range []string{"en", "it", "pl"} {
+			steps(t, ctx, chromedp.Navigate(recorded(t, m.meet(t, language))))
+			got := told(t, ctx)
+			for _, one := range got {
+				role, name, _ := strings.Cut(one, " ")
+				controls[role]++
+				if name == "" && role != "main" {
+					t.Errorf("%s in %s: a %s without a name", m.page, language, role)
+				}
+			}
+			if len(got) < 3 || got[1] != "main " || got[2] != "heading "+strings.TrimPrefix(got[0], "RootWebArea ") {
+				t.Errorf("%s in %s: a screen reader is told %s", m.page, language, strings.Join(got, ", "))
+			}
+		}
+	}
+	// The open page is met three times and has two buttons, the one without the API server has a link.
+	for role, want := range map[string]int{"button": 3 * 2 * 3, "link": 3, "heading": 3 * len(meetings())} {
+		if controls[role] != want {
+			t.Errorf("%d times %s on all pages, want %d", controls[role], role, want)
+		}
+	}
+}
+
+// recorded serves an answer again, whatever its method was, at the address that is returned.
+func recorded(t *testing.T, r *http.Response) string {
+	t.Helper()
+	body := text(t, r)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		maps.Copy(w.Header(), r.Header)
+		w.WriteHeader(r.StatusCode)
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+// told is what has a meaning of its own in the accessibility tree: role and name.
+func told(t *testing.T, ctx context.Context) []string {
+	t.Helper()
+	tree, err := chromedp.Call(ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, n := range tree.Nodes {
+		switch role := said(t, n.Role); role {
+		case "RootWebArea", "main", "heading", "button", "link", "textbox", "checkbox", "combobox", "image", "dialog", "alert":
+			all = append(all, role+" "+said(t, n.Name))
+		}
+	}
+	return all
 }
 
 func said(t *testing.T, v *accessibility.Value) string {
@@ -135,10 +195,7 @@ func TestBrowserFindsNoBarrier(t *testing.T) {
 	ctx := browser(t)
 	axe := axeCore(t)
 	for scheme, languages := range map[string][]string{"light": {"en", "it", "pl"}, "dark": {"en"}} {
-		features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}
-		if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features}); err != nil {
-			t.Fatal(err)
-		}
+		prefers(t, ctx, scheme)
 		for _, language := range languages {
 			for _, m := range []meeting{
 				{inv: full(portal.Open)}, {inv: full(portal.AlreadyAccepted)}, {inv: full(portal.Expired)}, {inv: open, err: errAway},

@@ -1,8 +1,10 @@
 package portal
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,9 +15,9 @@ import (
 type tongue struct {
 	// code is the folder's name and what the page says of itself.
 	code string
-	// roles are the roles in its words.
+	// roles are the roles in its words: those of the mails.
 	roles map[string]string
-	// moment writes a moment in UTC, zone and all, so that it fits wherever the pages have one.
+	// moment writes a moment in UTC, zone and all, so that it fits wherever the pages have one. Lines do not break in the time.
 	moment func(time.Time) string
 }
 
@@ -24,16 +26,16 @@ var tongues = []*tongue{
 	{
 		code:   "en",
 		roles:  map[string]string{"Admin": "admin", "BillingAdmin": "billing admin", "UserAdmin": "user admin", "Member": "member"},
-		moment: func(t time.Time) string { return t.Format("Monday, 2 January 2006, 15:04 MST") },
+		moment: func(t time.Time) string { return t.Format("Monday, 2 January 2006, 15:04\u00a0MST") },
 	},
 	{
 		code: "it",
 		roles: map[string]string{
-			"Admin": "amministratore", "BillingAdmin": "amministratore della fatturazione",
-			"UserAdmin": "amministratore degli utenti", "Member": "membro",
+			"Admin": "amministratore", "BillingAdmin": "responsabile della fatturazione",
+			"UserAdmin": "responsabile degli utenti", "Member": "membro",
 		},
 		moment: func(t time.Time) string {
-			return fmt.Sprintf("%s %d %s %s", italianDays[t.Weekday()], t.Day(), italianMonths[t.Month()-1], t.Format("2006, ore 15:04 MST"))
+			return fmt.Sprintf("%s %d %s %s", italianDays[t.Weekday()], t.Day(), italianMonths[t.Month()-1], t.Format("2006, ore\u00a015:04\u00a0MST"))
 		},
 	},
 	{
@@ -44,7 +46,7 @@ var tongues = []*tongue{
 		},
 		// Without the day of the week, whose form would depend on the words before it.
 		moment: func(t time.Time) string {
-			return fmt.Sprintf("%d %s %s", t.Day(), polishMonths[t.Month()-1], t.Format("2006 r., godz. 15:04 MST"))
+			return fmt.Sprintf("%d %s %s", t.Day(), polishMonths[t.Month()-1], t.Format("2006\u00a0r., godz.\u00a015:04\u00a0MST"))
 		},
 	},
 }
@@ -81,11 +83,8 @@ func speak(r *http.Request, locales ...string) *tongue {
 	if len(wanted) > maxWanted {
 		wanted = ""
 	}
-	// A header that makes no sense is none.
-	if tags, _, err := language.ParseAcceptLanguage(wanted); err == nil {
-		if t := match(tags...); t != nil {
-			return t
-		}
+	if t := match(wishes(wanted)...); t != nil {
+		return t
 	}
 	for _, locale := range locales {
 		if tag, err := language.Parse(locale); err == nil {
@@ -97,11 +96,39 @@ func speak(r *http.Request, locales ...string) *tongue {
 	return tongues[0]
 }
 
-// match is nil where none of ours is near enough to what is wanted.
-func match(tags ...language.Tag) *tongue {
-	_, i, confidence := matcher.Match(tags...)
-	if confidence == language.No {
-		return nil
+// wishes are the languages of an Accept-Language header, the dearest first. What makes no sense does not spoil the rest.
+func wishes(header string) []language.Tag {
+	type wish struct {
+		tag language.Tag
+		q   float32
 	}
-	return tongues[i]
+	var all []wish
+	for part := range strings.SplitSeq(header, ",") {
+		tags, qs, err := language.ParseAcceptLanguage(part)
+		if err != nil {
+			continue
+		}
+		for i := range tags {
+			all = append(all, wish{tags[i], qs[i]})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b wish) int { return cmp.Compare(b.q, a.q) })
+	var tags []language.Tag
+	for _, w := range all {
+		tags = append(tags, w.tag)
+	}
+	return tags
+}
+
+// match takes the first wish that is one of ours, and is nil where none is. A language that the matcher holds to be read by
+// the same people, as English by those of Swahili, is not: the next wish, or what others know of them, says more.
+func match(wishes ...language.Tag) *tongue {
+	for _, wish := range wishes {
+		tag, i, confidence := matcher.Match(wish)
+		asked, _ := wish.Base()
+		if given, _ := tag.Base(); confidence != language.No && asked == given {
+			return tongues[i]
+		}
+	}
+	return nil
 }

@@ -186,10 +186,10 @@ func TestWords(t *testing.T) {
 		inv              portal.Invitation
 		says             []string
 	}{
-		{"English", "en", open, []string{"Wednesday, 1 July 2026, 12:00 UTC", "user admin", "Hello Joe Doe, jane@acme.example invites you"}},
-		{"Italian writes days and months in lower case", "it", open, []string{"mercoledì 1 luglio 2026, ore 12:00 UTC", "amministratore degli utenti", "Buongiorno Joe Doe, jane@acme.example ti invita"}},
-		{"Polish months are in the genitive", "pl", open, []string{"1 lipca 2026 r., godz. 12:00 UTC", "administrator użytkowników", "jane@acme.example zaprasza Cię"}},
-		{"a role that is not known is not shown", "it", portal.Invitation{Status: portal.Open, Role: "Czar"}, []string{"Hai ricevuto un invito"}},
+		{"English", "en", open, []string{"Wednesday, 1 July 2026, 12:00\u00a0UTC", "user admin", "Hello Joe Doe, jane@acme.example invites you"}},
+		{"Italian writes days and months in lower case", "it", open, []string{"mercoledì 1 luglio 2026, ore\u00a012:00\u00a0UTC", "responsabile degli utenti", "Buongiorno Joe Doe, jane@acme.example La invita"}},
+		{"Polish months are in the genitive", "pl", open, []string{"1 lipca 2026\u00a0r., godz.\u00a012:00\u00a0UTC", "administrator użytkowników", "jane@acme.example zaprasza Cię"}},
+		{"a role that is not known is not shown", "it", portal.Invitation{Status: portal.Open, Role: "Czar"}, []string{"Ha ricevuto un invito"}},
 	} {
 		body := text(t, meeting{inv: tc.inv, do: "GET "}.meet(t, tc.language))
 		for _, want := range tc.says {
@@ -225,7 +225,11 @@ func TestLanguage(t *testing.T) {
 		{"a member's that we do not have", nil, []string{"de", "it-IT"}, "it"},
 		{"English is a choice too", []string{"en-GB,en;q=0.9"}, []string{"it"}, "en"},
 		{"nonsense is no choice", []string{";;;=,\x01"}, []string{"pl"}, "pl"},
+		{"nor does nonsense spoil the rest", []string{"qq-QQ;q=1, en;q=junk, it;q=0.4, pl;q=0.5"}, nil, "pl"},
 		{"nor are nonsense locales", nil, []string{"!!", "toolonglocale-x", ""}, "en"},
+		{"the matcher would say English", []string{"sw, it;q=0.5"}, []string{"pl"}, "it"},
+		{"nor is English what the member of another language is written in", nil, []string{"sw", "pl"}, "pl"},
+		{"a script that we do not write", []string{"pl-Cyrl"}, []string{"it"}, "it"},
 		{"a header made to cost time", []string{strings.Repeat("a-", 8000)}, []string{"it"}, "it"},
 		{"more languages than anybody reads", []string{"pl," + strings.Repeat("aa,", 1000)}, []string{"it"}, "it"},
 	} {

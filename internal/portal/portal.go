@@ -74,7 +74,7 @@ type Config struct {
 	// Verify tells a genuine token's claims, as invite.Keys does.
 	Verify func(token string) (invite.Claims, error)
 	Store  Store
-	// Log gets a line for each request, without token, address or name.
+	// Log gets a line for each request, without token, address or name. The Store finds it in its context.
 	Log     logr.Logger
 	Metrics *Metrics
 	// Now times the requests.
@@ -145,8 +145,18 @@ func (p *portal) genuine(next func(http.ResponseWriter, *http.Request, invite.Cl
 	}
 }
 
+// patience is how long the Store may take, so that a person hears of it before the server cuts the connection.
+const patience = 8 * time.Second
+
+// ask asks the Store, which logs what it does where we log.
+func (p *portal) ask(r *http.Request, do func(context.Context, invite.Claims) (Invitation, error), claims invite.Claims) (Invitation, error) {
+	ctx, cancel := context.WithTimeout(logr.NewContext(r.Context(), p.Log), patience)
+	defer cancel()
+	return do(ctx, claims)
+}
+
 func (p *portal) show(w http.ResponseWriter, r *http.Request, claims invite.Claims) {
-	inv, err := p.Store.Invitation(r.Context(), claims)
+	inv, err := p.ask(r, p.Store.Invitation, claims)
 	// Links are relative to /i/{token}, so that the portal may live below a path of its own.
 	p.reply(w, r, inv, err, r.PathValue("token"))
 }
@@ -164,7 +174,7 @@ func (p *portal) answer(do func(context.Context, invite.Claims) (Invitation, err
 			plain(w, r, code, "badrequest")
 			return
 		}
-		inv, err := do(r.Context(), claims)
+		inv, err := p.ask(r, do, claims)
 		if err == nil && inv.Status == Open {
 			err = errors.New("invitation is open after an answer")
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -141,6 +143,16 @@ func TestStoreTells(t *testing.T) {
 			func(i *portal.Invitation) { i.Status, i.Locales = portal.Superseded, []string{""} },
 		},
 		{
+			"the role was changed after the mail: the present one", []client.Object{acme(""), invited(func(m *v1alpha1.OrgMember) { m.Spec.Role = v1alpha1.RoleBillingAdmin })},
+			func(i *portal.Invitation) { i.Role, i.Locales = "BillingAdmin", []string{""} },
+		},
+		{
+			"the member is going", []client.Object{acme(""), invited(func(m *v1alpha1.OrgMember) {
+				m.DeletionTimestamp, m.Finalizers = &over, []string{"orgkeeper.dev/access"}
+			})},
+			func(i *portal.Invitation) { i.Status, i.Locales = portal.Withdrawn, []string{""} },
+		},
+		{
 			"the member is gone", []client.Object{acme("")},
 			func(i *portal.Invitation) { *i = portal.Invitation{Status: portal.Withdrawn} },
 		},
@@ -186,6 +198,61 @@ func TestStoreTellsEvents(t *testing.T) {
 		if _, err := s.Invitation(t.Context(), claims); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// From page to click: the role that is accepted is the one of the moment, and who is being removed cannot accept.
+func TestAnswersFollowTheMember(t *testing.T) {
+	page := func(t *testing.T, s portal.Store, method, rest string) string {
+		t.Helper()
+		h, token := handler(t, s, logr.Discard())
+		return text(t, do(h, method, "/i/"+token+rest))
+	}
+	s, _ := clusterStore(t, acme(""), invited(func(m *v1alpha1.OrgMember) { m.Finalizers = []string{"orgkeeper.dev/access"} }))
+	says := func(method, rest, want string) {
+		t.Helper()
+		if got := page(t, s, method, rest); !strings.Contains(got, want) {
+			t.Errorf("%s %s: the page does not say %q:\n%s", method, rest, want, got)
+		}
+	}
+	says("GET", "", "<dd>member</dd>")
+	m := invited()
+	for _, step := range []func() error{
+		func() error { return s.Client.Get(t.Context(), client.ObjectKeyFromObject(m), m) },
+		func() error { m.Spec.Role = v1alpha1.RoleUserAdmin; return s.Client.Update(t.Context(), m) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says("GET", "", "<dd>user admin</dd>")
+	says("POST", "/accept", "your role is <b>user admin</b>")
+	says("GET", "", "Already accepted")
+	if err := s.Client.Delete(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{"GET ", "POST /accept", "POST /decline"} {
+		method, rest, _ := strings.Cut(what, " ")
+		says(method, rest, "was withdrawn")
+	}
+}
+
+// The log names the member who answered, once, and not the person.
+func TestLogTellsAnswers(t *testing.T) {
+	var lines []string
+	log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
+	s, _ := clusterStore(t, acme(""), invited())
+	h, token := handler(t, s, log)
+	for range 2 {
+		do(h, "POST", "/i/"+token+"/accept")
+	}
+	all := strings.Join(lines, "\n")
+	want := `"msg"="Invitation answered" "OrgMember"={"name"="joe" "namespace"="acme"} "answer"="Accepted"`
+	if strings.Count(all, want) != 1 || len(lines) != 3 {
+		t.Errorf("want %s once, and a line for each request:\n%s", want, all)
+	}
+	if strings.Contains(all, "@") || strings.Contains(all, token[:20]) {
+		t.Errorf("the log tells too much:\n%s", all)
 	}
 }
 
