@@ -28,8 +28,8 @@ import (
 //
 // It does one of these, or else says the text, {address} in it being whom the client named last:
 //
-//	drop      resets the connection
-//	silence   says nothing, until told to behave; then it resets the connection
+//	drop      ends the connection
+//	silence   says nothing, until told to behave; then it ends the connection
 //	pause     the same, but goes on then
 //	drip      says a byte now and then
 //	sip       takes a byte now and then
@@ -200,8 +200,8 @@ func (g *guest) ask(step, said string) (answer string, err error) {
 	case "DATA":
 		return "354 go on\r\n", nil
 	case "content":
-		if answer, err = g.ask("", "DATA\r\n"); err != nil || !strings.HasPrefix(answer, "354") {
-			return answer, err
+		if goOn, err := g.ask("", "DATA\r\n"); err != nil || !strings.HasPrefix(goOn, "354") {
+			return goOn, err
 		}
 	}
 	if _, err := io.WriteString(g.back, said); err != nil {
@@ -262,7 +262,7 @@ func (g *guest) act(ctx context.Context, step string) (answered bool, err error)
 	case "":
 		return false, nil
 	case "drop":
-		return true, g.hangUp()
+		return true, errOver
 	case "silence", "pause":
 		select {
 		case <-ctx.Done():
@@ -271,7 +271,7 @@ func (g *guest) act(ctx context.Context, step string) (answered bool, err error)
 		if does == "pause" {
 			return false, nil
 		}
-		return true, g.hangUp()
+		return true, errOver
 	case "drip":
 		return true, slowly(func() error { _, err := io.WriteString(g.conn, "2"); return err })
 	case "sip":
@@ -282,11 +282,4 @@ func (g *guest) act(ctx context.Context, step string) (answered bool, err error)
 		return true, errOver
 	}
 	return true, err
-}
-
-func (g *guest) hangUp() error {
-	if tcp, ok := g.raw.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	return errOver
 }

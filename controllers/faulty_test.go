@@ -59,7 +59,7 @@ func meet(t *testing.T, is fault, change func(*testing.T, *faulty)) *faulty {
 }
 
 // impatient is for servers that do not come to an end.
-func impatient(_ *testing.T, f *faulty) { f.config.Timeout = 2 * time.Second }
+func impatient(_ *testing.T, f *faulty) { f.config.Timeout = 3 * time.Second }
 
 // encrypted has the doorman offer STARTTLS, and the operator insist on it.
 func encrypted(t *testing.T, f *faulty) {
