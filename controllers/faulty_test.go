@@ -100,6 +100,9 @@ func (f *faulty) well() {
 // waits fails the test unless the next try of a mail is within the bounds of the backoff, which jitter halves at most.
 func (f *faulty) waits(m *v1alpha1.OrgMember, since time.Time, longest time.Duration) {
 	f.t.Helper()
+	if m.Status.Invitation.NextAttemptAt == nil {
+		f.t.Fatal("nothing says when the next try is")
+	}
 	next := m.Status.Invitation.NextAttemptAt.Time // in whole seconds
 	if earliest, latest := since.Add(longest/2-time.Second), f.clock.Now().Add(longest); next.Before(earliest) || next.After(latest) {
 		f.t.Errorf("the next try is at %s, not between %s and %s", next, earliest, latest)
