@@ -64,6 +64,9 @@ func newSigner(t *testing.T, kind string) signer {
 	}
 }
 
+// sign has mails signed.
+func (s signer) sign(c *mail.Config) { c.DKIM = s.config }
+
 // verify asks a program of others whether a mail, as it lies in the mailbox, is signed.
 func (s signer) verify(raw string) error {
 	found, err := dkim.VerifyWithOptions(strings.NewReader(raw), &dkim.VerifyOptions{LookupTXT: func(name string) ([]string, error) {

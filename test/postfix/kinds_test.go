@@ -107,7 +107,7 @@ func testKinds(t *testing.T, algorithm string) {
 	boxes := map[string]string{"en": "joe@acme.example", "it": "niccolò@acme.example", "pl": "świętosława@xn--w-uga1v8h.example"}
 	addresses := map[string]string{"en": boxes["en"], "it": boxes["it"], "pl": "świętosława@żółw.example"}
 	s, key := start(t, boxes["en"], boxes["it"], boxes["pl"]), newSigner(t, algorithm)
-	smtp := s.sender(t, "all", func(c *mail.Config) { c.DKIM = key.config })
+	smtp := s.sender(t, "all", key.sign)
 	meant := map[string]letter{}
 	for name, k := range kinds {
 		for _, language := range mail.Languages() {

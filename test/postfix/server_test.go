@@ -18,6 +18,8 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/onsi/gomega"
+
 	"github.com/orgkeeper/orgkeeper/internal/mail"
 )
 
@@ -158,7 +160,7 @@ func (s *server) begin(t *testing.T) {
 		eventually(t, soon, "postfix at "+d.Name, func() error {
 			select {
 			case <-s.ended:
-				return fmt.Errorf("postfix ended: %s", s.log())
+				return gomega.StopTrying("postfix ended: " + s.log())
 			default:
 			}
 			conn, err := net.DialTimeout("tcp", d.Address, soon)
@@ -256,13 +258,6 @@ func (s *server) sender(t *testing.T, door string, change ...func(*mail.Config))
 	smtp, err := mail.NewSMTP(c)
 	check(t, err)
 	return smtp
-}
-
-// sign makes a key and has mails signed with it.
-func (s *server) sign(t *testing.T, key *signer) func(*mail.Config) {
-	t.Helper()
-	*key = newSigner(t, "ed25519")
-	return func(c *mail.Config) { c.DKIM = key.config }
 }
 
 // secret writes a file as a Secret is mounted.

@@ -2,7 +2,8 @@
 set -u
 umask 022
 exec 3<&0 </dev/null
-chown -R root: "$1/config" "$1/queue"
+chown -R root: "$1/config"
+chown root: "$1/queue"
 chown postfix: "$1/data"
 pid="$1/queue/pid/master.pid"
 rm -f "$pid"
