@@ -6,7 +6,6 @@ package postfix
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -54,7 +53,7 @@ var expected = []struct {
 	says                   []string
 	link                   bool
 }{
-	{"joe", "invitation", "en", "Invitation to join " + organization, []string{`O'Neil, "Joe"`, owner + " invites you", "a member", "Żółw: see you!"}, true},
+	{"joe", "invitation", "en", "Invitation to join " + organization, []string{`O'Neil, "Joe"`, owner + " invites you", "with the role member", "Żółw: see you!"}, true},
 	{"niccolo", "invitation", "it", "Invito a far parte di " + organization, []string{`D'Èrcole, "Niccolò"`, owner + " La invita", "membro", "Żółw: see you!"}, true},
 	{"lucja", "invitation", "pl", "Zaproszenie do organizacji " + organization, []string{`Wąż, "Łucja"`, owner + " zaprasza Cię", "członek", "Żółw: see you!"}, true},
 }
@@ -253,5 +252,5 @@ func get(t *testing.T, url string) (code int, page string) {
 	defer func() { _ = resp.Body.Close() }()
 	content, err := io.ReadAll(resp.Body)
 	check(t, err)
-	return resp.StatusCode, fmt.Sprintf("%s", content)
+	return resp.StatusCode, string(content)
 }

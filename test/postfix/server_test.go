@@ -75,12 +75,11 @@ func start(t *testing.T, mailboxes ...string) *server {
 	if err := asRoot("true").Run(); err != nil {
 		t.Fatalf("postfix is started by root alone, and neither is this test run by root nor may it use sudo without a password: %v", err)
 	}
-	// Not t.TempDir, where nobody else may look: postfix reads it as other users.
-	dir, err := os.MkdirTemp("", "orgkeeper-postfix-")
+	dir, err := os.MkdirTemp("", "orgkeeper-postfix-") //nolint:usetesting // postfix's users may not look into t.TempDir, nor the test's remove what is theirs
 	check(t, err)
 	s := &server{Dir: dir, Name: serverName, Realm: realm, MaxSize: maxSize, UID: os.Getuid(), GID: os.Getgid(), boxes: map[string]string{}}
-	t.Cleanup(func() { check(t, asRoot("rm", "-rf", dir).Run()) }) // postfix's users own what is in it
-	check(t, os.Chmod(dir, 0o755))                                 // #nosec G302 -- as above
+	t.Cleanup(func() { check(t, asRoot("rm", "-rf", dir).Run()) })
+	check(t, os.Chmod(dir, 0o755)) // #nosec G302 -- as above
 	if s.UID == 0 {
 		s.UID, s.GID = 65534, 65534 // root gets no mail (virtual_minimum_uid); root reads nobody's
 	}
