@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"text/template"
 	"time"
@@ -182,7 +183,20 @@ func (s *server) stop(t *testing.T) {
 	select {
 	case <-s.ended:
 	case <-time.After(long):
-		t.Errorf("postfix does not stop:\n%s", s.log())
+		t.Fatalf("postfix does not stop:\n%s", s.log())
+	}
+	// Its servants have the doors open, too, and go a little later.
+	for _, d := range s.Doors {
+		eventually(t, soon, "no postfix at "+d.Name, func() error {
+			conn, err := net.DialTimeout("tcp", d.Address, soon)
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				return nil
+			}
+			if err == nil {
+				_ = conn.Close()
+			}
+			return errors.Join(errors.New("somebody is there"), err)
+		})
 	}
 }
 
