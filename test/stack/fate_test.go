@@ -105,23 +105,28 @@ func (f *fate) planKill(p *process, mails int) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.operator = p
-	b := &blow{after: 1 + f.random.IntN(2*mails)}
+	b := &blow{after: 1 + f.random.IntN(mails*3/2)}
 	f.kill = b
 	switch f.random.IntN(10) {
-	case 0, 1: // as it starts, or soon after
+	case 0: // as it starts, or soon after
 		f.kill = nil
-		return time.Duration(f.random.Int64N(int64(1500 * time.Millisecond)))
-	case 2, 3:
-		wait := time.Duration(f.random.Int64N(int64(100 * time.Millisecond)))
+		return f.upTo(1500 * time.Millisecond)
+	case 1, 2:
+		wait := f.upTo(100 * time.Millisecond)
 		b.at, b.fall = anytime, func() { time.AfterFunc(wait, func() { f.killAt(p, anytime) }) }
-	case 4:
+	case 3:
 		b.at, b.fall = named, func() { f.killNow(p, named) }
-	case 5, 6, 7:
+	case 4, 5, 6:
 		b.at, b.fall = received, func() { f.killNow(p, received) }
 	default:
 		b.at, b.fall = answered, func() { f.killNow(p, answered) }
 	}
-	return 5 * time.Second // so many mails may not come while the server is down, or it is given up
+	return 5 * time.Second // so many mails may not be left
+}
+
+// upTo is some while.
+func (f *fate) upTo(longest time.Duration) time.Duration {
+	return time.Duration(f.random.Int64N(int64(longest)))
 }
 
 // killAt kills an operator and says whether it was still to be killed.
@@ -148,18 +153,18 @@ func (f *fate) planRestarts(mails, restarts int) {
 	f.random.Shuffle(restarts, func(i, j int) { stages[i], stages[j] = stages[j], stages[i] })
 	apart := mails / 2 / restarts
 	for _, at := range stages {
-		wait := time.Duration(f.random.Int64N(int64(100 * time.Millisecond)))
-		away := time.Duration(f.random.Int64N(int64(800 * time.Millisecond)))
-		b := &blow{at: at, after: apart/2 + f.random.IntN(apart), fall: func() { f.restart(away) }}
+		wait, away, then := f.upTo(100*time.Millisecond), f.upTo(800*time.Millisecond), f.upTo(2*time.Second)
+		b := &blow{at: at, after: apart/2 + f.random.IntN(apart), fall: func() { f.restart(away, then) }}
 		if at == anytime {
-			b.fall = func() { time.AfterFunc(wait, func() { f.restart(away) }) }
+			b.fall = func() { time.AfterFunc(wait, func() { f.restart(away, then) }) }
 		}
 		f.downs = append(f.downs, b)
 	}
 }
 
-// restart takes the mail server down for a while.
-func (f *fate) restart(away time.Duration) {
+// restart takes the mail server down for a while. The operator, which may take ten seconds to find that it is back, dies
+// when it has been back for another while.
+func (f *fate) restart(away, then time.Duration) {
 	f.mails.goDown()
 	time.AfterFunc(away, func() {
 		if err := f.mails.comeUp(); err != nil {
@@ -168,6 +173,9 @@ func (f *fate) restart(away time.Duration) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.restarts++
+		if p := f.operator; p != nil {
+			time.AfterFunc(then, func() { f.killAt(p, anytime) })
+		}
 	})
 }
 

@@ -4,6 +4,7 @@
 package stack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -228,18 +229,23 @@ type records struct {
 // watchRecords follows them until the test ends.
 func (o *organization) watchRecords(t *testing.T) *records {
 	t.Helper()
-	w, err := o.lab.admin.Watch(t.Context(), &v1alpha1.OrgMemberList{}, client.InNamespace(o.home))
-	check(t, err)
 	r, done := &records{seen: map[string]time.Time{}}, make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(func() {
-		w.Stop()
+		cancel()
 		<-done
 	})
 	go func() {
 		defer close(done)
-		for event := range w.ResultChan() {
-			if m, ok := event.Object.(*v1alpha1.OrgMember); ok {
-				r.note(m)
+		for ctx.Err() == nil { // the API server may end a watch; another begins with what is there
+			w, err := o.lab.admin.Watch(ctx, &v1alpha1.OrgMemberList{}, client.InNamespace(o.home))
+			if err != nil {
+				continue
+			}
+			for event := range w.ResultChan() {
+				if m, ok := event.Object.(*v1alpha1.OrgMember); ok {
+					r.note(m)
+				}
 			}
 		}
 	}()
@@ -366,8 +372,7 @@ func (l *lab) testPausedLeader(t *testing.T) {
 	case <-time.After(long):
 		t.Fatalf("the old leader goes on:\n%s", first.said())
 	}
-	newcomer := o.add(1)[0]
-	o.declare(t, nil, newcomer)
+	o.declare(t, nil, o.add(1)...)
 	eventually(t, soon, "everything as declared", func() error { return o.converged(t.Context()) })
 	copies := o.checkLetters(t)
 	t.Logf("the old leader sent %d mails after it woke, and ended with %v; %d letters, of which %d copies",
@@ -385,7 +390,7 @@ func (p *process) wake() error  { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
 // leads fails until the operator holds the lease.
 func (p *process) leads() error {
-	if !strings.Contains(p.said(), "successfully acquired lease") {
+	if !strings.Contains(p.said(), "Successfully acquired lease") {
 		return errNotYet
 	}
 	return nil
