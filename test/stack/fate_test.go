@@ -63,9 +63,10 @@ func (f *fate) moment(at stage) func() {
 }
 
 func (b *blow) hit(at stage) bool {
-	if at == b.at || at == received && b.at == anytime {
-		b.after--
+	if at != b.at && (at != received || b.at != anytime) {
+		return false
 	}
+	b.after--
 	return b.after == 0
 }
 
