@@ -90,7 +90,7 @@ func (l *lab) testKillsAndRestarts(t *testing.T) {
 	}
 	o.accept(t, twice[:2]...)
 	o.accept(t, o.pick(random, 3, pending)...)
-	eventually(t, soon, "access", func() error { return o.converged(t.Context()) })
+	eventually(t, long, "access", func() error { return o.converged(t.Context()) })
 	check(t, p.ask())
 	p.gone(t)
 }

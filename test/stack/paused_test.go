@@ -56,7 +56,7 @@ func (l *lab) testPausedLeader(t *testing.T) {
 		t.Fatalf("the old leader goes on:\n%s", first.said())
 	}
 	o.declare(t, nil, o.add(1)...)
-	eventually(t, soon, "everything as declared", func() error { return o.converged(t.Context()) })
+	eventually(t, long, "everything as declared", func() error { return o.converged(t.Context()) })
 	copies := o.checkLetters(t)
 	t.Logf("the old leader sent %d mails after it woke, and ended with %v; %d letters, of which %d copies",
 		len(mails.all())-letters-1, first.exit, len(mails.all()), copies)
@@ -106,7 +106,7 @@ func (l *lab) testDryRuns(t *testing.T) {
 	o := l.organization(t, "trials", mails)
 	mia := o.add(1)[0]
 	o.declare(t, nil, mia)
-	eventually(t, soon, "mia to be invited", func() error { return o.converged(t.Context()) })
+	eventually(t, long, "mia to be invited", func() error { return o.converged(t.Context()) })
 	before, err := o.member(t.Context(), mia.name)
 	check(t, err)
 
@@ -141,7 +141,7 @@ spec: {email: %[2]s@%[1]s.example, role: Member}
 
 	// Somebody real after all that: when their mail is out, one of the dry runs would be.
 	o.declare(t, nil, o.add(1)...)
-	eventually(t, soon, "the next to be invited", func() error { return o.converged(t.Context()) })
+	eventually(t, long, "the next to be invited", func() error { return o.converged(t.Context()) })
 	after, err := o.member(t.Context(), mia.name)
 	check(t, err)
 	if diff := cmp.Diff(before, after); diff != "" {
