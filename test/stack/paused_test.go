@@ -144,7 +144,7 @@ spec: {email: %[2]s@%[1]s.example, role: Member}
 	eventually(t, long, "the next to be invited", func() error { return o.converged(t.Context()) })
 	after, err := o.member(t.Context(), mia.name)
 	check(t, err)
-	if diff := cmp.Diff(before, after); diff != "" {
+	if diff := cmp.Diff([]any{before.Annotations, before.Spec, before.Status.Invitation}, []any{after.Annotations, after.Spec, after.Status.Invitation}); diff != "" {
 		t.Errorf("a dry run changed mia:\n%s", diff)
 	}
 	if got := len(mails.all()); got != 2 {
