@@ -22,7 +22,7 @@ import (
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 )
 
-var seed = flag.Uint64("seed", 0, "of what TestBadLuck leaves to chance; 0 takes a new one and tells it")
+var seed = flag.Uint64("seed", 0, "of what TestBadLuck and TestKills leave to chance; 0 takes a new one and tells it")
 
 // TestBadLuck: whatever goes wrong, nothing is lost and nothing given that should not be.
 func TestBadLuck(t *testing.T) {

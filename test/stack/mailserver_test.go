@@ -4,6 +4,7 @@
 package stack
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -25,44 +26,80 @@ type mailServer struct {
 	talk gate
 	// refuse is what the server says to every recipient, unless nil.
 	refuse atomic.Pointer[smtp.SMTPError]
-	// received is called with each mail once it is whole, before the server says that it takes it.
-	received func()
+	// named is called when the server knows whom a mail is for; received once the mail is whole, before the server says that
+	// it takes it; answered when it has said so.
+	named, received, answered func()
 
 	t       testing.TB
 	stopped chan struct{}
+	server  *smtp.Server
+	serving sync.WaitGroup
 
-	mu      sync.Mutex
-	letters []letter
+	mu         sync.Mutex
+	listener   net.Listener           // nil while it is down
+	conns      map[*slowConn]struct{} // those that are open
+	deliveries []*delivery
+}
+
+// delivery is a letter and how it came.
+type delivery struct {
+	letter
+	begun time.Time // when its sender began with it
+	lost  bool      // the server went down before it could say that it has it
 }
 
 // serveMail serves on an address until the test ends.
 func serveMail(t testing.TB, address string, s *mailServer) *mailServer {
 	t.Helper()
 	s.t, s.stopped = t, make(chan struct{})
-	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &mailSession{server: s}, nil }))
-	server.Domain = "mail.example"
-	server.ErrorLog = log.New(io.Discard, "", 0)
-	l, err := net.Listen("tcp", address)
-	check(t, err)
-	s.address = l.Addr().String()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(slowListener{l, s})
-	}()
+	s.server = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+		return &mailSession{server: s, conn: c.Conn().(*slowConn)}, nil
+	}))
+	s.server.Domain = "mail.example"
+	s.server.ErrorLog = log.New(io.Discard, "", 0)
+	s.address = address
+	check(t, s.comeUp())
 	t.Cleanup(func() {
 		close(s.stopped)
-		_ = server.Close()
-		<-done
+		_ = s.server.Close()
+		s.serving.Wait()
 	})
 	return s
+}
+
+// comeUp begins to listen, again where it did before.
+func (s *mailServer) comeUp() error {
+	l, err := net.Listen("tcp", s.address)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.address, s.listener, s.conns = l.Addr().String(), l, map[*slowConn]struct{}{}
+	s.serving.Go(func() { _ = s.server.Serve(slowListener{l, s}) })
+	return nil
+}
+
+// goDown stops listening and cuts every connection, wherever it is.
+func (s *mailServer) goDown() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.listener.Close()
+	for c := range s.conns {
+		_ = c.Conn.Close()
+	}
+	s.listener, s.conns = nil, nil
 }
 
 // all are the letters so far, the oldest first.
 func (s *mailServer) all() []letter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]letter(nil), s.letters...)
+	letters := make([]letter, len(s.deliveries))
+	for i, d := range s.deliveries {
+		letters[i] = d.letter
+	}
+	return letters
 }
 
 // to are the letters to one address.
@@ -89,15 +126,26 @@ func (s *mailServer) await(t testing.TB, address string, count int) letter {
 	return letters[len(letters)-1]
 }
 
-type mailSession struct{ server *mailServer }
+type mailSession struct {
+	server *mailServer
+	conn   *slowConn
+	begun  time.Time
+}
 
-func (*mailSession) Mail(string, *smtp.MailOptions) error { return nil }
-func (*mailSession) Reset()                               {}
-func (*mailSession) Logout() error                        { return nil }
+func (*mailSession) Reset()        {}
+func (*mailSession) Logout() error { return nil }
+
+func (m *mailSession) Mail(string, *smtp.MailOptions) error {
+	m.begun = time.Now()
+	return nil
+}
 
 func (m *mailSession) Rcpt(string, *smtp.RcptOptions) error {
 	if refusal := m.server.refuse.Load(); refusal != nil {
 		return refusal
+	}
+	if m.server.named != nil {
+		m.server.named()
 	}
 	return nil
 }
@@ -117,7 +165,8 @@ func (m *mailSession) Data(r io.Reader) error {
 	}
 	m.server.mu.Lock()
 	defer m.server.mu.Unlock()
-	m.server.letters = append(m.server.letters, got)
+	m.conn.unanswered = &delivery{letter: got, begun: m.begun}
+	m.server.deliveries = append(m.server.deliveries, m.conn.unanswered)
 	return nil
 }
 
@@ -132,15 +181,25 @@ func (l slowListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slowConn{conn, l.server}, nil
+	c := &slowConn{Conn: conn, server: l.server}
+	l.server.mu.Lock()
+	defer l.server.mu.Unlock()
+	if l.server.listener != l.Listener {
+		_ = conn.Close() // it came as the server went
+	} else {
+		l.server.conns[c] = struct{}{}
+	}
+	return c, nil
 }
 
 type slowConn struct {
 	net.Conn
 	server *mailServer
+	// unanswered is the letter that the server has and has not said so.
+	unanswered *delivery
 }
 
-func (c slowConn) Write(p []byte) (int, error) {
+func (c *slowConn) Write(p []byte) (int, error) {
 	c.server.talk.pass(c.server.stopped)
 	if c.server.pace > 0 {
 		select {
@@ -148,7 +207,29 @@ func (c slowConn) Write(p []byte) (int, error) {
 		case <-c.server.stopped:
 		}
 	}
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	if d := c.unanswered; d != nil {
+		c.unanswered = nil
+		c.answered(d, err)
+	}
+	return n, err
+}
+
+// answered notes how the answer to a letter went.
+func (c *slowConn) answered(d *delivery, err error) {
+	c.server.mu.Lock()
+	d.lost = errors.Is(err, net.ErrClosed) // by us; where the sender is gone, it is another error, or none
+	c.server.mu.Unlock()
+	if err == nil && c.server.answered != nil {
+		c.server.answered()
+	}
+}
+
+func (c *slowConn) Close() error {
+	c.server.mu.Lock()
+	delete(c.server.conns, c)
+	c.server.mu.Unlock()
+	return c.Conn.Close()
 }
 
 // gate lets through or holds up. It begins open.

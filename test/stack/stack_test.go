@@ -3,7 +3,7 @@
 
 // Package stack tests orgkeeper as people meet it: the operator's real binary as a process, beside a real control plane,
 // a mail server and a browser. What one package can tell about itself is tested there; here is what only the whole shows:
-// the main job from one end to the other (TestMainJob), and bad luck at any moment of it (TestBadLuck).
+// the main job from one end to the other (TestMainJob), and bad luck at any moment of it (TestBadLuck, TestKills).
 package stack
 
 import (
