@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -93,6 +94,9 @@ func (r *InvitationReconciler) send(ctx context.Context, p *pass, h rules.Home, 
 		return ctrl.Result{}, err
 	}
 	r.Post.stamps.use(chargeOf(m, due).stamp)
+	if due.First && !due.Reminder && due.Record.Serial > 1 {
+		r.Recorder.Eventf(m, nil, corev1.EventTypeNormal, v1alpha1.ReasonInvitationResent, "Invite", "a new invitation replaces the one before, whose link is void")
+	}
 	message, err := r.Invitations.message(h, m, workspaces, due.Reminder)
 	t := try{mailing: invitationMailing, serial: due.Record.Serial, attempts: due.Attempts()}
 	if due.Reminder {

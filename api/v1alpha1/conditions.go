@@ -127,6 +127,9 @@ const (
 	// ReasonInvitationLimited: the organization has sent as many mails as it may in a day. The mail goes out by itself, in order
 	// of creation, when status.invitation.nextAttemptAt says; the link of an earlier invitation is good until then.
 	ReasonInvitationLimited = "InvitationLimited"
+	// ReasonInvitationResent: a new invitation takes the place of an earlier one, whose link is void; it is about to be sent. Of
+	// Events alone.
+	ReasonInvitationResent = "InvitationResent"
 	// ReasonInvitationRejected: the mail server refused for good; mend the address or ask for a resend.
 	ReasonInvitationRejected = "InvitationRejected"
 	// ReasonMailerUnavailable: no mail server can be used. This is the platform's trouble, not the member's. All that waits goes

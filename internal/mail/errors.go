@@ -118,7 +118,7 @@ var enhanced = regexp.MustCompile(`^[245]\.\d{1,3}\.\d{1,3}\b`)
 
 func kindOfAnswer(at step, code int, enhanced string) Kind {
 	switch {
-	case at == connecting || ours(code, enhanced):
+	case at == connecting || ours(at, code, enhanced):
 		return Unavailable
 	case code/100 == 4:
 		return Temporary
@@ -133,13 +133,15 @@ func kindOfAnswer(at step, code int, enhanced string) Kind {
 	}
 }
 
-// ours tells the refusals that are about us and not about a recipient, at whatever step.
-func ours(code int, enhanced string) bool {
+// ours tells the refusals that are about us and not about a recipient.
+func ours(at step, code int, enhanced string) bool {
 	switch code {
 	case 530, 534, 535, 538: // all of AUTH and TLS
 		return true
-	case 552: // our mails are too big for it; 5.2.2 is one person's full mailbox
-		return enhanced != "5.2.2"
+	case 552:
+		// Our mails are too big for it. But 5.2.x is about one mailbox (RFC 3463), and so is what is said of a recipient without
+		// more words (RFC 5321, 4.2.3): one that is full stops nobody else's mail.
+		return !strings.HasPrefix(enhanced, "5.2.") && (at != rcptTo || enhanced != "")
 	}
 	return false
 }
