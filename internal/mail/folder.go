@@ -28,7 +28,7 @@ const (
 // So the folder behind the link is read, and when the link has turned meanwhile, read again: files may have been gone
 // already, and to miss the password would be to use the one of the flags.
 func readFolder(dir string) (map[string]string, error) {
-	const tries = 10
+	const tries = 100 // Kubernetes turns the link once a minute at most
 	for range tries {
 		from := snapshot(dir)
 		files, err := readFiles(from)
