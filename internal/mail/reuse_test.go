@@ -111,8 +111,9 @@ func TestSendWithoutIdleConnections(t *testing.T) {
 
 func send(t *testing.T, s *om.SMTP, mails int) {
 	t.Helper()
+	m := composed(t)
 	for range mails {
-		if err := s.Send(t.Context(), composed(t)); err != nil {
+		if err := s.Send(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -20,7 +20,6 @@ import (
 
 func TestSend(t *testing.T) {
 	tlsConfig, caFile := certificate(t)
-	const user = "operator@mail.example"
 	cases := map[string]struct {
 		reason string
 		mode   om.TLSMode
