@@ -302,7 +302,11 @@ func TestClose(t *testing.T) {
 		srv := scriptedEach(t, func(int) []string { return turns(hello, taken, "< QUIT", "silent") })
 		s := sender(t, om.Config{Address: srv.address, MaxIdle: 1})
 		send(t, s, 1)
+		begun := time.Now()
 		s.Close()
+		if took := time.Since(begun); took < time.Second {
+			t.Errorf("Close waited %s for the answer to QUIT, want two seconds", took)
+		}
 		eventually(t, "who does not answer is left all the same", func() bool { return srv.over.Load() == 1 })
 	})
 	t.Run("Meanwhile", func(t *testing.T) {

@@ -103,8 +103,8 @@ func (s *SMTP) deliver(ctx context.Context, d *delivery, m Message) error {
 	if to.helo == "" {
 		to.helo = m.From[strings.LastIndexByte(m.From, '@')+1:]
 	}
-	c, err := s.reuse(ctx, d, m, to)
-	if c == nil && err == nil {
+	c := s.reuse(ctx, d, m, to)
+	if c == nil {
 		d.begin(connecting, "connecting")
 		if c, err = dial(ctx, d, now, to); err == nil {
 			err = c.announce(d, m)
@@ -121,11 +121,11 @@ func (s *SMTP) deliver(ctx context.Context, d *delivery, m Message) error {
 
 // reuse looks for a connection that is kept and announces m there. Whatever it says in place of yes (that it waited for
 // too long, that these were enough mails, nothing at all) need not be about m, and m was not handed over: it gets a new
-// connection. So reuse fails only if ctx has ended.
-func (s *SMTP) reuse(ctx context.Context, d *delivery, m Message, to server) (*connection, error) {
+// connection.
+func (s *SMTP) reuse(ctx context.Context, d *delivery, m Message, to server) *connection {
 	c := s.idle.take(to)
 	if c == nil {
-		return nil, nil
+		return nil
 	}
 	// A connection that was lost without a sign must leave time for another.
 	half, cancel := context.WithTimeout(ctx, s.config.Timeout/2)
@@ -134,14 +134,14 @@ func (s *SMTP) reuse(ctx context.Context, d *delivery, m Message, to server) (*c
 	err := c.announce(d, m)
 	if c.unwatch() && err == nil {
 		c.watch(ctx)
-		return c, nil
+		return c
 	}
 	if answered(err) {
 		s.idle.leave(c)
 	} else {
 		c.hangUp()
 	}
-	return nil, ctx.Err()
+	return nil
 }
 
 // done keeps c for another mail, or ends it. at and err say how the last one went.
