@@ -22,9 +22,9 @@ type connection struct {
 	budget *bounded
 	// stop ends what watch began.
 	stop func() bool
-	// mails were sent over it, or refused; the last refused of them were refused.
+	// mails counts those that were tried over it, refused the refusals since one was taken.
 	mails, refused int
-	// retire is what ends it when it was not used for too long; of package idle.
+	// retire ends it when it waits for too long; idle sets it.
 	retire *time.Timer
 }
 
