@@ -48,6 +48,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	defer invitations.SMTP.Close()
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return err

@@ -65,20 +65,21 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.StringVar(&o.mailFrom.Address, "mail-from", "", "sender of all mails, such as invitations@orgkeeper.example (required)")
 	fs.StringVar(&o.mailFrom.Name, "mail-from-name", "orgkeeper", "name shown beside the sender")
 	fs.StringVar(&o.templatesDir, "mail-templates-dir", "", "folder with templates of mails to use in place of orgkeeper's own, such as it/invitation.txt.tmpl; read at start")
-	fs.StringVar(&o.smtp.Address, "smtp-address", "", "host:port of the mail server (required)")
+	fs.StringVar(&o.smtp.Address, "smtp-address", "", "host:port of the mail server (required, here or in --smtp-settings-dir)")
 	o.smtp.TLS = mail.StartTLS
 	fs.Var(&o.smtp.TLS, "smtp-tls", "starttls (usual on port 587), tls (usual on port 465) or none")
 	fs.StringVar(&o.smtp.Username, "smtp-username", "", "user for AUTH; empty: no AUTH")
-	fs.StringVar(&o.smtp.PasswordFile, "smtp-password-file", "", "file with the password for AUTH; read at each connection")
-	fs.StringVar(&o.smtp.CAFile, "smtp-ca-file", "", "file with the certificates to trust, PEM; empty: the system's; read at each connection")
+	fs.StringVar(&o.smtp.PasswordFile, "smtp-password-file", "", "file with the password for AUTH; read for each mail")
+	fs.StringVar(&o.smtp.CAFile, "smtp-ca-file", "", "file with the certificates to trust, PEM; empty: the system's; read for each mail")
 	fs.StringVar(&o.smtp.ServerName, "smtp-server-name", "", "name expected in the mail server's certificate; empty: the host of --smtp-address")
 	fs.StringVar(&o.smtp.HELO, "smtp-helo", "", "name to say HELO with; empty: the domain of --mail-from")
+	fs.StringVar(&o.smtp.SettingsDir, "smtp-settings-dir", "", "folder with files that win over the flags: address, tls, username, password, ca.crt, server-name, helo, dkim-domain, dkim-selector, dkim.key; read for each mail, so that a changed Secret needs no restart")
 	fs.DurationVar(&o.smtp.Timeout, "smtp-timeout", 30*time.Second, "longest time to hand over one mail")
 	fs.StringVar(&o.smtp.DKIM.Domain, "dkim-domain", "", "domain to sign mails for (DKIM), with --dkim-selector and --dkim-key-file; empty: the mail server signs, or nobody")
 	fs.StringVar(&o.smtp.DKIM.Selector, "dkim-selector", "", "name of the key in DNS, <selector>._domainkey.<domain>")
 	fs.StringVar(&o.smtp.DKIM.KeyFile, "dkim-key-file", "", "file with the private key, PEM: RSA of at least 2048 bits, or Ed25519; read for each mail")
 	fs.Float64Var(&o.mailRate, "mail-rate", 10, "how many mails to try in a second, at most; 0: no limit")
-	fs.IntVar(&o.mailWorkers, "mail-workers", 4, "how many mails to try at once, at most; each takes a connection to the mail server")
+	fs.IntVar(&o.mailWorkers, "mail-workers", 4, "how many mails to try at once, at most; each takes a connection to the mail server, which is kept for a while")
 	fs.IntVar(&o.mailLimit, "mail-limit-per-organization", 200, "how many mails about invitations, roles and ends of memberships an organization's members are sent in any 24 hours, at most; the others wait; 0: no limit")
 	o.log.StacktraceLevel = zapcore.DPanicLevel // an error that a retry mends needs no stack
 	o.log.BindFlags(fs)
@@ -121,6 +122,7 @@ func (o *options) invitations() (controllers.Invitations, error) {
 	var keysErr, templatesErr, smtpErr error
 	i.Keys, keysErr = invite.LoadKeys(o.keysDir)
 	i.Templates, templatesErr = mail.LoadTemplates(o.templatesDir)
+	o.smtp.MaxIdle = o.mailWorkers
 	i.SMTP, smtpErr = mail.NewSMTP(o.smtp)
 	return i, errors.Join(keysErr, templatesErr, smtpErr)
 }

@@ -43,6 +43,14 @@ func TestMailOptions(t *testing.T) {
 		"BadKey":    {"a file that is no key", map[string]string{"dkim.pem": "hunter2"}, []string{"--dkim-domain=orgkeeper.example", "--dkim-selector=a", "--dkim-key-file=DIR/dkim.pem"}, []string{"DIR/dkim.pem", "RSA or Ed25519"}},
 		"Templates": {"words from a folder", map[string]string{"t/en/parts.tmpl": `{{define "hello"}}Dear {{.Name}},{{end}}{{define "role"}}{{.}}{{end}}{{define "workspaces"}}{{end}}{{define "note"}}{{end}}`}, []string{"--mail-templates-dir=DIR/t"}, nil},
 		"Template":  {"the file and the line", map[string]string{"t/it/ownership.txt.tmpl": "{{define \"subject\"}}x{{end}}\n{{.Oter}}"}, []string{"--mail-templates-dir=DIR/t"}, []string{"DIR/t", "it/ownership.txt.tmpl:2"}},
+		"Folder":    {"the mail server from a folder", map[string]string{"s/username": "u\n", "s/password": "hunter2\n"}, []string{"--smtp-settings-dir=DIR/s"}, nil},
+		"Wins":      {"a file, not the flag", map[string]string{"s/address": "mail.example:465", "s/tls": "tls"}, []string{"--smtp-settings-dir=DIR/s", "--smtp-address="}, nil},
+		"NoAddress": {"needed in one of the two", map[string]string{"s/tls": "tls"}, []string{"--smtp-settings-dir=DIR/s", "--smtp-address="}, []string{"the mail settings in DIR/s", "address is missing"}},
+		"NoFolder":  {"a folder that was named", nil, []string{"--smtp-settings-dir=DIR/s"}, []string{"the mail settings in DIR/s", "no such file"}},
+		"Unknown":   {"a name misspelled", map[string]string{"s/passwd": "hunter2"}, []string{"--smtp-settings-dir=DIR/s"}, []string{`"passwd"`, "password"}},
+		"Swapped":   {"the file's fault, not its content", map[string]string{"s/tls": "hunter2"}, []string{"--smtp-settings-dir=DIR/s"}, []string{"DIR/s: tls"}},
+		"FlagToo":   {"a flag is wrong by itself", map[string]string{"s/address": "mail.example:465"}, []string{"--smtp-settings-dir=DIR/s", "--smtp-address=mail.example"}, []string{"--smtp-address", `"mail.example"`}},
+		"Halves":    {"a user by flag, the password by file", map[string]string{"s/password": "hunter2"}, []string{"--smtp-settings-dir=DIR/s", "--smtp-username=u"}, nil},
 		"Several":   {"all at once", map[string]string{"t/x": ""}, []string{"--mail-templates-dir=DIR/t", "--smtp-ca-file=DIR/gone"}, []string{"no template has this name", "DIR/gone"}},
 	} {
 		t.Run(name, func(t *testing.T) {

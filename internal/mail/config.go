@@ -3,8 +3,6 @@ package mail
 import (
 	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"time"
 )
 
@@ -23,14 +21,14 @@ const (
 // String gives the mode as it is written in a flag.
 func (m TLSMode) String() string { return string(m) }
 
+func (m TLSMode) known() bool { return m == StartTLS || m == ImplicitTLS || m == NoTLS }
+
 // ParseTLSMode reads what String gives.
 func ParseTLSMode(s string) (TLSMode, error) {
-	switch m := TLSMode(s); m {
-	case StartTLS, ImplicitTLS, NoTLS:
+	if m := TLSMode(s); m.known() {
 		return m, nil
-	default:
-		return "", fmt.Errorf("unknown TLS mode %q: use %s, %s or %s", s, StartTLS, ImplicitTLS, NoTLS)
 	}
+	return "", fmt.Errorf("unknown TLS mode %q: use %s, %s or %s", s, StartTLS, ImplicitTLS, NoTLS)
 }
 
 // Set is ParseTLSMode for a flag (pflag.Value).
@@ -53,43 +51,45 @@ type Config struct {
 	TLS TLSMode
 	// Username for AUTH; empty: no AUTH. With it, AUTH is mandatory.
 	Username string
-	// PasswordFile holds the password for Username. Read for each new connection, so that a changed Secret needs no
-	// restart; one line end after the password is ignored.
+	// PasswordFile holds the password for Username. Read for each mail, so that a changed Secret needs no restart; one
+	// line end after the password is ignored.
 	PasswordFile string
-	// CAFile holds PEM certificates to trust in place of the system's. Read for each new connection.
+	// CAFile holds PEM certificates to trust in place of the system's. Read for each mail.
 	CAFile string
 	// ServerName is the name to expect in the server's certificate; empty: the host of Address.
 	ServerName string
-	// Timeout ends one Send as a whole, from the dial to the server's last word: at least a second is sensible, 30
-	// seconds usual. Required.
-	Timeout time.Duration
 	// HELO is the name that we introduce ourselves by; empty: the sender's mail domain. A Pod's
 	// own name would be refused where a full host name is wanted.
 	HELO string
 	// DKIM signs the mails, if set.
 	DKIM DKIM
+	// SettingsDir is a folder with a file for each of the settings above that shall not be taken from here; see
+	// folder.go for their names. Read for each mail. Empty: none.
+	SettingsDir string
+
+	// Timeout ends one Send as a whole, from the dial to the server's last word: at least a second is sensible, 30
+	// seconds usual. Required.
+	Timeout time.Duration
+	// MaxIdle is how many connections are kept for mails to come, at most: as many as mails are sent at once is
+	// sensible. 0: none, each mail has its own.
+	MaxIdle int
+	// IdleTime is how long a connection is kept without a mail; 0: 30 seconds. Some servers hang up after ten
+	// seconds, most after minutes; both are fine.
+	IdleTime time.Duration
 }
 
-// Validate tells every fault of the configuration. It opens no file and no connection.
+// Validate tells every fault that can be seen without opening a file or a connection. With SettingsDir, what is missing
+// may yet come from there.
 func (c Config) Validate() error {
-	host, port, err := net.SplitHostPort(c.Address)
-	badHELO := strings.ContainsFunc(c.HELO, func(r rune) bool { return r <= ' ' || r >= 0x7f })
-	_, unknownMode := ParseTLSMode(c.TLS.String())
-	faults := []error{unknownMode, c.DKIM.validate()}
-	for _, check := range []struct {
-		faulty bool
-		fault  string
-	}{
-		{err != nil || host == "" || port == "", fmt.Sprintf("address %q is not of the form host:port", c.Address)},
-		{(c.Username == "") != (c.PasswordFile == ""), "user name and password file belong together"},
-		{c.Username != "" && c.TLS == NoTLS && !loopback(host), "a password is not sent in the clear: use TLS mode starttls or tls"},
-		{c.TLS == NoTLS && (c.CAFile != "" || c.ServerName != ""), "a CA file or server name has no effect with TLS mode none"},
-		{c.Timeout <= 0, "timeout must be more than zero"},
-		{badHELO, fmt.Sprintf("HELO name %q is not a host name", c.HELO)},
-	} {
-		if check.faulty {
-			faults = append(faults, errors.New(check.fault))
-		}
+	v := c.given()
+	// What a file holds does not matter here.
+	v.password, v.ca, v.dkimKey = c.PasswordFile, c.CAFile, c.DKIM.KeyFile
+	faults := v.malformed(true)
+	if c.SettingsDir == "" {
+		faults = append(faults, v.incoherent()...)
+	}
+	if c.Timeout <= 0 {
+		faults = append(faults, errors.New("timeout must be more than zero"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("mail server: %w", err)
@@ -97,8 +97,41 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// loopback takes "localhost" at its word, as RFC 6761 allows.
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+// given are the settings as they stand here, without what is in files.
+func (c Config) given() values {
+	return values{
+		server: server{
+			address: c.Address, tls: c.TLS.String(), username: c.Username, serverName: c.ServerName, helo: c.HELO,
+		},
+		dkimDomain: c.DKIM.Domain, dkimSelector: c.DKIM.Selector,
+	}
+}
+
+// read gives all settings of this moment: those of the folder, and else what is given here.
+func (c Config) read() (values, error) {
+	v := c.given()
+	v.caFile, v.keyFile = "ca.crt", "dkim.key"
+	if c.SettingsDir != "" {
+		files, err := readFolder(c.SettingsDir)
+		if err != nil {
+			return values{}, err
+		}
+		for name, content := range files {
+			*v.named()[name] = content
+		}
+	}
+	err := errors.Join(
+		fill(&v.password, new(string), c.PasswordFile, "the mail server's password"),
+		fill(&v.ca, &v.caFile, c.CAFile, "the mail server's CA"),
+		fill(&v.dkimKey, &v.keyFile, c.DKIM.KeyFile, "the DKIM key"),
+	)
+	return v, err
+}
+
+// where says in an error which settings are meant.
+func (c Config) where() string {
+	if c.SettingsDir == "" {
+		return "the mail settings"
+	}
+	return "the mail settings in " + c.SettingsDir
 }

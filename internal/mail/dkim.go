@@ -6,7 +6,6 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -21,42 +20,26 @@ type DKIM struct {
 	// Selector names the public key (s=): it is at <selector>._domainkey.<domain> in DNS.
 	Selector string
 	// KeyFile holds the private key, PEM: RSA of at least 2048 bits (PKCS #1 or #8), or Ed25519 (PKCS #8). Read for each
-	// mail, so that a changed Secret needs no restart; a new key needs a new selector, though, and that is a flag.
+	// mail, so that a changed Secret needs no restart. A new key needs a new selector, though: to change both at once, use
+	// Config.SettingsDir.
 	KeyFile string
 }
-
-func (d DKIM) used() bool { return d != DKIM{} }
 
 // dnsName is a name of labels in ASCII, as both the domain and the selector are.
 var dnsName = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)
 
-func (d DKIM) validate() error {
-	switch {
-	case !d.used():
-		return nil
-	case d.Domain == "" || d.Selector == "" || d.KeyFile == "":
-		return errors.New("DKIM needs all of domain, selector and key file")
-	case len(d.Domain) > 253 || !dnsName.MatchString(d.Domain):
-		return fmt.Errorf("DKIM domain %q is not a domain in ASCII such as example.com", d.Domain)
-	case len(d.Selector) > 253 || !dnsName.MatchString(d.Selector):
-		return fmt.Errorf("DKIM selector %q is not a name such as mail2026", d.Selector)
-	}
-	return nil
-}
+func dnsNamed(s string) bool { return len(s) <= 253 && dnsName.MatchString(s) }
 
 const minRSA = 2048 // bits; RFC 8301, 3.2 asks for at least 1024, and recommends this
 
-func (d DKIM) key() (crypto.Signer, error) {
-	content, err := os.ReadFile(d.KeyFile)
+// parseKey reads a private key. Its errors go on from "the file holds".
+func parseKey(pem string) (crypto.Signer, error) {
+	key, err := gomail.PrivKeyFromPEM([]byte(pem))
 	if err != nil {
-		return nil, fmt.Errorf("reading the DKIM key: %w", err)
-	}
-	key, err := gomail.PrivKeyFromPEM(content)
-	if err != nil {
-		return nil, fmt.Errorf("the DKIM key file %s holds no RSA or Ed25519 private key in PEM: %w", d.KeyFile, err)
+		return nil, fmt.Errorf("no RSA or Ed25519 private key in PEM: %w", err)
 	}
 	if r, ok := key.(*rsa.PrivateKey); ok && r.N.BitLen() < minRSA {
-		return nil, fmt.Errorf("the DKIM key file %s holds an RSA key of %d bits: use one of at least %d, or Ed25519", d.KeyFile, r.N.BitLen(), minRSA)
+		return nil, fmt.Errorf("an RSA key of %d bits: use one of at least %d, or Ed25519", r.N.BitLen(), minRSA)
 	}
 	return key, nil
 }
@@ -73,19 +56,15 @@ var (
 
 // sign gives a mail as it goes out. Its signature is of the date of the mail and has no random part, so that with the same
 // key a copy is the same to the byte.
-func (d DKIM) sign(m Message) ([]byte, error) {
-	if !d.used() {
+func (s *settings) sign(m Message) ([]byte, error) {
+	if s.key == nil {
 		return m.Data, nil
-	}
-	key, err := d.key()
-	if err != nil {
-		return nil, err
 	}
 	headers, content, found := bytes.Cut(m.Data, []byte("\r\n\r\n"))
 	if !found {
 		return nil, errors.New("mail has no header")
 	}
-	signer := gomail.NewDKIMSigner(d.Domain, d.Selector, key) // not shared: signing changes it
+	signer := gomail.NewDKIMSigner(s.dkimDomain, s.dkimSelector, s.key) // not shared: signing changes it
 	signer.NowFunc = func() time.Time { return m.Date }
 	signer.SignHeaders(signedHeaders...)
 	signer.OversignHeaders(oversigned...)

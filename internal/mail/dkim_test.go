@@ -171,7 +171,7 @@ func TestSendReadsItsFilesEachTime(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Send(t.Context(), composed(t)); !errors.As(err, &failure) || failure.Kind != om.Unavailable || !strings.Contains(failure.Text, "signing: reading the DKIM key") {
+	if err := s.Send(t.Context(), composed(t)); !errors.As(err, &failure) || failure.Kind != om.Unavailable || !strings.Contains(failure.Text, "reading the DKIM key") {
 		t.Errorf("key gone: got %v, want Unavailable", err)
 	}
 	if len(srv.got()) != 2 {

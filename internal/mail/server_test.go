@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,13 +28,16 @@ type server struct {
 
 	mail, rcpt, data *smtp.SMTPError // answered in place of yes
 	password         string          // when set, AUTH is wanted
+	onData           func()          // called when a content has come
+
+	accepted, left atomic.Int64 // connections, and sessions that ended
 
 	mu       sync.Mutex
 	received []string
 }
 
 // start serves until the test ends; change alters go-smtp's settings.
-func (s *server) start(t *testing.T, change func(*smtp.Server)) {
+func (s *server) start(t testing.TB, change func(*smtp.Server)) {
 	t.Helper()
 	srv := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{server: s}, nil }))
 	srv.Domain = "mail.example"
@@ -42,10 +46,25 @@ func (s *server) start(t *testing.T, change func(*smtp.Server)) {
 	if change != nil {
 		change(srv)
 	}
-	s.address = serve(t, srv.Serve, func() { _ = srv.Close() }).Addr().String()
+	accept := func(l net.Listener) error { return srv.Serve(counted{l, &s.accepted}) }
+	s.address = serve(t, accept, func() { _ = srv.Close() }).Addr().String()
 }
 
-func serve(t *testing.T, accept func(net.Listener) error, stop func()) net.Listener {
+// counted counts the connections that a listener accepts.
+type counted struct {
+	net.Listener
+	accepted *atomic.Int64
+}
+
+func (c counted) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.accepted.Add(1)
+	}
+	return conn, err
+}
+
+func serve(t testing.TB, accept func(net.Listener) error, stop func()) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -106,6 +125,9 @@ func (s *session) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
+	if s.server.onData != nil {
+		s.server.onData()
+	}
 	if err := answer(s.server.data); err != nil {
 		return err
 	}
@@ -115,8 +137,12 @@ func (s *session) Data(r io.Reader) error {
 	return nil
 }
 
-func (s *session) Reset()        {}
-func (s *session) Logout() error { return nil }
+func (s *session) Reset() {}
+
+func (s *session) Logout() error {
+	s.server.left.Add(1)
+	return nil
+}
 
 // answer makes a nil *SMTPError a nil error.
 func answer(e *smtp.SMTPError) error {
@@ -136,22 +162,39 @@ func answer(e *smtp.SMTPError) error {
 //	"drop"     resets the connection
 func scripted(t *testing.T, turns ...string) string {
 	t.Helper()
+	return scriptedEach(t, func(int) []string { return turns }).address
+}
+
+// actor answers by scripts.
+type actor struct {
+	address string
+	// accepted connections, and those whose script is over.
+	accepted, over atomic.Int64
+}
+
+// scriptedEach has a script for each connection, from 0 on.
+func scriptedEach(t *testing.T, script func(connection int) []string) *actor {
+	t.Helper()
 	var clients sync.WaitGroup
 	t.Cleanup(clients.Wait) // runs after serve's own
 	stop := make(chan struct{})
+	a := &actor{}
 	l := serve(t, func(l net.Listener) error {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return err
 			}
+			turns := script(int(a.accepted.Add(1)) - 1)
 			clients.Go(func() {
+				defer a.over.Add(1)
 				defer func() { _ = conn.Close() }()
 				play(t, conn, turns, stop)
 			})
 		}
 	}, func() { close(stop) })
-	return l.Addr().String()
+	a.address = l.Addr().String()
+	return a
 }
 
 func play(t *testing.T, conn net.Conn, turns []string, stop <-chan struct{}) {
@@ -208,7 +251,7 @@ func play(t *testing.T, conn net.Conn, turns []string, stop <-chan struct{}) {
 }
 
 // certificate gives a server's TLS settings for 127.0.0.1 and the file of the CA to trust for it.
-func certificate(t *testing.T) (*tls.Config, string) {
+func certificate(t testing.TB) (*tls.Config, string) {
 	t.Helper()
 	ts := httptest.NewTLSServer(nil) // for its certificate, which is valid until 2084
 	defer ts.Close()
@@ -220,7 +263,7 @@ func certificate(t *testing.T) (*tls.Config, string) {
 	return &tls.Config{Certificates: ts.TLS.Certificates}, file
 }
 
-func passwordFile(t *testing.T, password string) string {
+func passwordFile(t testing.TB, password string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
@@ -229,7 +272,8 @@ func passwordFile(t *testing.T, password string) string {
 	return file
 }
 
-func sender(t *testing.T, c om.Config) *om.SMTP {
+// sender is closed when the test ends, before the servers that were started earlier.
+func sender(t testing.TB, c om.Config) *om.SMTP {
 	t.Helper()
 	if c.TLS == "" {
 		c.TLS = om.NoTLS
@@ -241,10 +285,11 @@ func sender(t *testing.T, c om.Config) *om.SMTP {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.Close)
 	return s
 }
 
-func composed(t *testing.T) om.Message {
+func composed(t testing.TB) om.Message {
 	t.Helper()
 	m, err := words.Compose(envelope, invitation)
 	if err != nil {

@@ -20,7 +20,6 @@ import (
 
 func TestSend(t *testing.T) {
 	tlsConfig, caFile := certificate(t)
-	const user = "operator@mail.example"
 	cases := map[string]struct {
 		reason string
 		mode   om.TLSMode
@@ -113,7 +112,6 @@ func reply(code int, enhanced smtp.EnhancedCode, text string) *smtp.SMTPError {
 // Each fault and the class that the classifier names for it.
 func TestSendClassifies(t *testing.T) {
 	tlsConfig, caFile := certificate(t)
-	hello := []string{"> 220 mail.example", "< EHLO", "> 250 mail.example"}
 	until := func(turns ...string) []string { return append(append([]string{}, hello...), turns...) }
 	data := until("< MAIL", "> 250 ok", "< RCPT", "> 250 ok", "< DATA", "> 354 go on", "< .")
 	after := func(turns ...string) []string { return append(append([]string{}, data...), turns...) }
@@ -227,7 +225,7 @@ func checkError(t *testing.T, reason string, err error, want om.Error) {
 
 // What happens after the server took the mail is no failure.
 func TestSendSucceedsOnceTaken(t *testing.T) {
-	taken := []string{"> 220 mail.example", "< EHLO", "> 250 mail.example", "< MAIL", "> 250 ok", "< RCPT", "> 250 ok", "< DATA", "> 354 go on", "< .", "> 250 2.0.0 queued"}
+	taken := turns(hello, taken)
 	cases := map[string][]string{
 		"QuitAnswered":   {"< QUIT", "> 221 bye"},
 		"QuitRefused":    {"< QUIT", "> 451 not now"},
@@ -235,9 +233,9 @@ func TestSendSucceedsOnceTaken(t *testing.T) {
 		"DropAfterTaken": {"drop"},
 		"ClosedAt421":    {"> 421 closing"},
 	}
-	for name, turns := range cases {
+	for name, after := range cases {
 		t.Run(name, func(t *testing.T) {
-			address := scripted(t, append(append([]string{}, taken...), turns...)...)
+			address := scripted(t, append(append([]string{}, taken...), after...)...)
 			if err := sender(t, om.Config{Address: address}).Send(t.Context(), composed(t)); err != nil {
 				t.Errorf("got %v, want success", err)
 			}
