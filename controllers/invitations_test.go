@@ -186,6 +186,9 @@ func TestResend(t *testing.T) {
 	h.later(7*24*time.Hour + time.Second)
 	h.becomes(mia, "Ready", "True/InvitationExpired")
 	h.becomes(mia, "Accepted", "False/InvitationExpired")
+	for _, reason := range []string{"InvitationSent", "InvitationResent", "Declined", "InvitationExpired"} {
+		h.eventually("an Event tells of it", func() error { return h.toldOf(mia, reason) })
+	}
 	if mia.Status.State != v1alpha1.StateExpired {
 		t.Errorf("state %s", mia.Status.State)
 	}

@@ -7,16 +7,19 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -45,8 +48,8 @@ var people = []person{
 	{"lucja", "łucja@żółw.example", "łucja@xn--w-uga1v8h.example", `Wąż, "Łucja"`, "pl-PL", "Zaproszenie do organizacji "},
 }
 
-// expected are the mails that each person gets in the course of TestOperator, and no others. A mail with a link is one to
-// answer.
+// expected are the mails that each person gets in the course of TestOperator, and no others: every kind in every language. A
+// mail with a link is one to answer.
 var expected = []struct {
 	person, kind, language string
 	subject                string
@@ -56,6 +59,25 @@ var expected = []struct {
 	{"joe", "invitation", "en", "Invitation to join " + organization, []string{`O'Neil, "Joe"`, owner + " invites you", "with the role member", "Żółw: see you!"}, true},
 	{"niccolo", "invitation", "it", "Invito a far parte di " + organization, []string{`D'Èrcole, "Niccolò"`, owner + " La invita", "membro", "Żółw: see you!"}, true},
 	{"lucja", "invitation", "pl", "Zaproszenie do organizacji " + organization, []string{`Wąż, "Łucja"`, owner + " zaprasza Cię", "członek", "Żółw: see you!"}, true},
+
+	{"joe", "reminder", "en", "Reminder: invitation to join " + organization, []string{"a reminder of an invitation", owner + " invites you"}, true},
+	{"niccolo", "reminder", "it", "Promemoria: invito a far parte di " + organization, []string{owner}, true},
+	{"lucja", "reminder", "pl", "Przypomnienie: zaproszenie do organizacji " + organization, []string{owner}, true},
+
+	{"joe", "role-changed", "en", "Your role in " + organization + " has changed", []string{"Old role:     member", "New role:     admin"}, false},
+	{"niccolo", "role-changed", "it", "Il Suo ruolo in " + organization + " è cambiato", []string{"membro", "amministratore"}, false},
+	{"lucja", "role-changed", "pl", "Zmiana Twojej roli w organizacji " + organization, []string{"członek", "administrator"}, false},
+
+	{"joe", "ownership", "en", "You now own " + organization, []string{"from olga to you"}, false},
+	{"niccolo", "ownership", "it", "La titolarità di " + organization + " è passata a Lei", []string{`O'Neil, "Joe"`}, false},
+	{"lucja", "ownership", "pl", "Własność organizacji " + organization + " przeszła na Ciebie", []string{`D'Èrcole, "Niccolò"`}, false},
+	{"joe", "ownership", "en", "You no longer own " + organization, []string{`from you to D'Èrcole, "Niccolò"`}, false},
+	{"niccolo", "ownership", "it", "La titolarità di " + organization + " è passata ad altri", []string{`Wąż, "Łucja"`}, false},
+	{"lucja", "ownership", "pl", "Własność organizacji " + organization + " przeszła na inną osobę", []string{"olga"}, false},
+
+	{"joe", "membership-ended", "en", "Your membership in " + organization + " has ended", nil, false},
+	{"niccolo", "membership-ended", "it", "Non fa più parte di " + organization, nil, false},
+	{"lucja", "membership-ended", "pl", "Koniec Twojego członkostwa w organizacji " + organization, nil, false},
 }
 
 // The operator's real binary, set up with what its documentation names, sends what it has to say through a mail server of
@@ -68,25 +90,54 @@ func TestOperator(t *testing.T) {
 	s, key := start(t, boxes...), newSigner(t, "ed25519")
 	o := startOperator(t, s, key)
 	o.invite(t)
-
-	letters := map[string]map[string]letter{} // by person and kind
-	for _, p := range people {
-		count := 0
-		for _, e := range expected {
-			if e.person == p.name {
-				count++
+	o.remind(t)
+	letters := map[string]map[string]letter{} // by person, and kind and subject
+	receive := func(count int) {
+		t.Helper()
+		for _, p := range people {
+			letters[p.name] = map[string]letter{}
+			for id, l := range s.await(t, p.box, count, key) {
+				letters[p.name][kindOf(id)+" "+l.subject] = l
 			}
 		}
-		letters[p.name] = map[string]letter{}
-		for id, l := range s.await(t, p.box, count, key) {
-			letters[p.name][kindOf(id)] = l
-		}
 	}
+	receive(2)
+	for i, p := range people {
+		t.Run(p.name+" opens the page and accepts", func(t *testing.T) {
+			found := links(letters[p.name]["invitation "+expected[i].subject].text)
+			if len(found) != 1 {
+				t.Fatal("no link")
+			}
+			code, page := visit(t, http.MethodGet, found[0])
+			language, _, _ := strings.Cut(string(p.locale), "-")
+			if code != http.StatusOK || !strings.Contains(page, "<title>"+p.page) || !strings.Contains(page, `<html lang="`+language+`"`) {
+				t.Errorf("got %d, want the page in %s:\n%s", code, language, page)
+			}
+			if code, page := visit(t, http.MethodPost, found[0]+"/accept"); code != http.StatusOK {
+				t.Errorf("got %d:\n%s", code, page)
+			}
+		})
+	}
+	// Each becomes an admin and the owner in turn; then all go.
+	for _, p := range people {
+		edit(t, o, member(p.name), func(m *v1alpha1.OrgMember) { m.Spec.Role = v1alpha1.RoleAdmin })
+	}
+	receive(3)
+	for _, p := range people {
+		o.transfer(t, p.name)
+	}
+	o.transfer(t, "olga")
+	receive(5)
+	for _, p := range people {
+		check(t, o.admin.Delete(t.Context(), member(p.name)))
+	}
+	receive(6)
+
 	for _, e := range expected {
 		t.Run(e.person+"."+e.kind, func(t *testing.T) {
-			l, ok := letters[e.person][e.kind]
+			l, ok := letters[e.person][e.kind+" "+e.subject]
 			if !ok {
-				t.Fatal("did not arrive")
+				t.Fatalf("did not arrive; what did: %q", slices.Collect(maps.Keys(letters[e.person])))
 			}
 			replyTo, count := "", 0
 			if e.link {
@@ -100,19 +151,6 @@ func TestOperator(t *testing.T) {
 			}
 			if inText, inHTML := links(l.text), links(l.html); len(inText) != count || strings.Join(inText, " ") != strings.Join(inHTML, " ") {
 				t.Errorf("links: %q in the text, %q in the HTML, want %d", inText, inHTML, count)
-			}
-		})
-	}
-	for _, p := range people {
-		t.Run(p.name+" opens the page", func(t *testing.T) {
-			found := links(letters[p.name]["invitation"].text)
-			if len(found) != 1 {
-				t.Fatal("no link")
-			}
-			code, page := get(t, found[0])
-			language, _, _ := strings.Cut(string(p.locale), "-")
-			if code != http.StatusOK || !strings.Contains(page, "<title>"+p.page) || !strings.Contains(page, `<html lang="`+language+`"`) {
-				t.Errorf("got %d, want the page in %s:\n%s", code, language, page)
 			}
 		})
 	}
@@ -213,13 +251,13 @@ func (o *operator) invite(t *testing.T) {
 	t.Helper()
 	namespace := &corev1.Namespace{}
 	namespace.Name = home
-	org := &v1alpha1.Organization{Spec: v1alpha1.OrganizationSpec{DisplayName: organization, Owner: "olga"}}
-	org.Namespace, org.Name = home, home
+	acme := org()
+	acme.Spec = v1alpha1.OrganizationSpec{DisplayName: organization, Owner: "olga"}
 	olga := &v1alpha1.OrgMember{Spec: v1alpha1.OrgMemberSpec{
 		Email: owner, Role: v1alpha1.RoleAdmin, Invitation: &v1alpha1.MemberInvitation{Mode: v1alpha1.InvitationModeNone},
 	}}
 	olga.Namespace, olga.Name = home, "olga"
-	for _, obj := range []client.Object{namespace, org, olga} {
+	for _, obj := range []client.Object{namespace, acme, olga} {
 		check(t, o.admin.Create(t.Context(), obj))
 	}
 	asOwner := newClient(t, o.As(owner))
@@ -244,10 +282,76 @@ func newClient(t *testing.T, config *rest.Config) client.Client {
 	return c
 }
 
-// get opens a page with a browser that says nothing of its language.
-func get(t *testing.T, url string) (code int, page string) {
+// remind has everybody reminded of their invitation soon after they got it.
+func (o *operator) remind(t *testing.T) {
 	t.Helper()
-	resp, err := (&http.Client{Timeout: 10 * time.Second}).Get(url)
+	var sent time.Time // the last of them
+	for _, p := range people {
+		m := member(p.name)
+		eventually(t, long, "the invitation of "+p.name, func() error {
+			if err := o.admin.Get(t.Context(), client.ObjectKeyFromObject(m), m); err != nil {
+				return err
+			}
+			if m.Status.Invitation == nil || m.Status.Invitation.SentAt == nil {
+				return errors.New("not sent")
+			}
+			return nil
+		})
+		if m.Status.Invitation.SentAt.After(sent) {
+			sent = m.Status.Invitation.SentAt.Time
+		}
+	}
+	// Due a moment after the last invitation was sent, for the first of them too.
+	before := member(people[0].name)
+	check(t, o.admin.Get(t.Context(), client.ObjectKeyFromObject(before), before))
+	i := before.Status.Invitation
+	edit(t, o, org(), func(org *v1alpha1.Organization) {
+		org.Spec.Invitations = &v1alpha1.OrganizationInvitations{RemindBefore: &metav1.Duration{Duration: i.ExpiresAt.Sub(sent) - 2*time.Second}}
+	})
+}
+
+// transfer moves the ownership, as soon as the person can be the owner.
+func (o *operator) transfer(t *testing.T, to string) {
+	t.Helper()
+	edit(t, o, org(), func(org *v1alpha1.Organization) { org.Spec.Owner = to })
+	eventually(t, long, to+" owns", func() error {
+		org := org()
+		if err := o.admin.Get(t.Context(), client.ObjectKeyFromObject(org), org); err != nil {
+			return err
+		}
+		if org.Status.Owner != to {
+			return errors.New(org.Status.Owner + " does")
+		}
+		return nil
+	})
+}
+
+// edit changes an object, and again while it may not be changed so yet.
+func edit[T client.Object](t *testing.T, o *operator, obj T, change func(T)) {
+	t.Helper()
+	eventually(t, long, "edit "+obj.GetName(), func() error {
+		if err := o.admin.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
+			return err
+		}
+		change(obj)
+		return o.admin.Update(t.Context(), obj)
+	})
+}
+
+func member(name string) *v1alpha1.OrgMember {
+	return &v1alpha1.OrgMember{ObjectMeta: metav1.ObjectMeta{Namespace: home, Name: name}}
+}
+
+func org() *v1alpha1.Organization {
+	return &v1alpha1.Organization{ObjectMeta: metav1.ObjectMeta{Namespace: home, Name: home}}
+}
+
+// visit asks for a page with a browser that says nothing of its language.
+func visit(t *testing.T, method, url string) (code int, page string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	check(t, err)
+	resp, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
 	check(t, err)
 	defer func() { _ = resp.Body.Close() }()
 	content, err := io.ReadAll(resp.Body)
