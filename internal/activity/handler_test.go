@@ -152,15 +152,21 @@ func serve(t *testing.T, c Config) *served {
 
 // client shows a certificate, if it has one.
 func (s *served) client(certificate *tls.Certificate) *http.Client {
+	transport := s.authority.transport(certificate)
+	s.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
+}
+
+// transport trusts servers of an authority.
+func (s *signer) transport(certificate *tls.Certificate) *http.Transport {
 	pool := x509.NewCertPool()
-	pool.AddCert(s.authority.cert)
+	pool.AddCert(s.cert)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
 	if certificate != nil {
 		// Whatever the server says it wants.
 		transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 	}
-	s.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	return transport
 }
 
 // one is a batch of one event of jane's, in her home.
