@@ -148,6 +148,12 @@ const (
 	ReasonOwnershipMailDeferred = "OwnershipMailDeferred"
 	// ReasonOwnershipMailRejected: the mail server refused that mail for good; no further try is made.
 	ReasonOwnershipMailRejected = "OwnershipMailRejected"
+	// ReasonInactive: not active for spec.members.dormantAfter of the organization. The next use heals it.
+	ReasonInactive = "Inactive"
+	// ReasonActiveLately: active, or joined, less than that ago.
+	ReasonActiveLately = "ActiveLately"
+	// ReasonActivityNotWatched: the operator takes no audit events, so nobody knows when the member was active.
+	ReasonActivityNotWatched = "ActivityNotWatched"
 )
 
 // Reasons of a Workspace.
