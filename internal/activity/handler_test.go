@@ -298,6 +298,40 @@ func TestRotation(t *testing.T) {
 	check("when the authorities are spoilt", 0, 0, 0, 0)
 }
 
+// Who was let in once has no ticket to come in by when their authority is trusted no more.
+func TestNoResumption(t *testing.T) {
+	friends, later := newSigner(t, "friends"), newSigner(t, "later")
+	ca := file(t, "ca.crt", friends.pem)
+	s := serve(t, Config{ClientCAFile: ca})
+	tickets := tls.NewLRUClientSessionCache(0)
+	post := func() (resumed bool, err error) {
+		transport := s.authority.transport(friends.issue(t, "a"))
+		transport.TLSClientConfig.ClientSessionCache = tickets
+		defer transport.CloseIdleConnections()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url, strings.NewReader(one))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := transport.RoundTrip(r)
+		if err != nil {
+			return false, err
+		}
+		defer answer.Body.Close()
+		return answer.TLS.DidResume, nil
+	}
+	for range 2 {
+		if resumed, err := post(); err != nil || resumed {
+			t.Fatalf("resumed %t, %v", resumed, err)
+		}
+	}
+	if err := os.WriteFile(ca, later.pem, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := post(); err == nil {
+		t.Error("let in by an authority that is trusted no more")
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)

@@ -190,7 +190,6 @@ func (t *Tracker) settle(n news, o outcome, now time.Time) {
 	case failed:
 		m.failures++
 		m.retry = now.Add(min(time.Second<<min(m.failures, 10), maxWait))
-		m.since = now // others come first
 		return
 	case conflict:
 		m.retry = now.Add(time.Second) // the cache shows by then what the other wrote

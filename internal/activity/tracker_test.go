@@ -213,6 +213,14 @@ func TestOutcomes(t *testing.T) {
 		o.passes(t, time.Second)
 		o.wrote(t, "the other's deeds are", "jane 12:00:30")
 	})
+	t.Run("member is another, with news of both", func(t *testing.T) {
+		o := newOffice(t, "jane")
+		o.acts(t, "jane", start)
+		o.members["jane"] = &v1alpha1.OrgMember{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "jane", UID: "new", CreationTimestamp: metav1.NewTime(start.Add(-time.Minute))}}
+		o.acts(t, "jane", start.Add(-30*time.Second))
+		o.passes(t, time.Second)
+		o.wrote(t, "what the one did is forgotten, what the other did is written", "jane 11:59:30")
+	})
 	t.Run("news while writing", func(t *testing.T) {
 		o := newOffice(t, "jane")
 		o.acts(t, "jane", start.Add(-time.Hour))
