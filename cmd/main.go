@@ -87,18 +87,23 @@ func run(ctx context.Context, o options) error {
 	reader := facts.Reader{Reader: mgr.GetClient(), Clock: clock.RealClock{}, Guard: policies.State, UsernamePrefix: o.usernamePrefix}
 	if err := controllers.Setup(ctx, mgr, controllers.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Facts: reader, Clock: reader.Clock, Post: post, Metrics: counters,
-		Recorder: recorder, Roles: o.roles, Invitations: invitations,
+		Recorder: recorder, Roles: o.roles, Invitations: invitations, ActivityWatched: o.activity.Enabled(),
 	}); err != nil {
 		return err
 	}
 	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.PolicyCollector{State: reader.Guard}, post.Collector())
+	events, err := auditEvents(mgr, o.activity, reader, metrics.Registry)
+	if err != nil {
+		return err
+	}
 	if err := addServers(mgr, o, portal.Config{
 		Verify: invitations.Keys.Verify,
 		Store:  portal.ClusterStore{Facts: reader, Live: mgr.GetAPIReader(), Client: mgr.GetClient(), Recorder: recorder},
 		Now:    reader.Clock.Now,
 	},
-		reloader{name: "invitation keys", reload: invitations.Keys.Reload, clock: clock.RealClock{}},
-		serve("ops", o.metricsAddress, ops(mgr.GetCache(), reader.Guard, post.Outage)),
+		append(events,
+			reloader{name: "invitation keys", reload: invitations.Keys.Reload, clock: clock.RealClock{}},
+			serve("ops", o.metricsAddress, ops(mgr.GetCache(), reader.Guard, post.Outage)))...,
 	); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/orgkeeper/orgkeeper/controllers"
+	"github.com/orgkeeper/orgkeeper/internal/activity"
 	"github.com/orgkeeper/orgkeeper/internal/invite"
 	"github.com/orgkeeper/orgkeeper/internal/mail"
 	"github.com/orgkeeper/orgkeeper/internal/portal"
@@ -42,6 +43,7 @@ type options struct {
 	mailRate             float64
 	mailWorkers          int
 	mailLimit            int
+	activity             activity.Config
 	log                  zap.Options
 }
 
@@ -81,6 +83,7 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.Float64Var(&o.mailRate, "mail-rate", 10, "how many mails to try in a second, at most; 0: no limit")
 	fs.IntVar(&o.mailWorkers, "mail-workers", 4, "how many mails to try at once, at most; each takes a connection to the mail server, which is kept for a while")
 	fs.IntVar(&o.mailLimit, "mail-limit-per-organization", 200, "how many mails about invitations, roles and ends of memberships an organization's members are sent in any 24 hours, at most; the others wait; 0: no limit")
+	bindActivity(fs, &o.activity)
 	o.log.StacktraceLevel = zapcore.DPanicLevel // an error that a retry mends needs no stack
 	o.log.BindFlags(fs)
 }
@@ -112,6 +115,9 @@ func (o *options) validate() error {
 	}
 	if err := o.smtp.Validate(); err != nil {
 		problems = append(problems, fmt.Errorf("--smtp-address, --smtp-tls, --smtp-username, --smtp-password-file, --dkim-domain and the like: %w", err))
+	}
+	if err := o.activity.Validate(); err != nil {
+		problems = append(problems, fmt.Errorf("--activity-bind-address and the other --activity- flags: %w", err))
 	}
 	return errors.Join(problems...)
 }

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -72,12 +73,14 @@ func (w watches) organizationChanged(all inNamespace, owner ofMember) handler.Ev
 	}
 }
 
-// invitationRulesChanged wakes the members of a home when the rules for inviting changed: whoever has not joined may be let
-// in, left out or reminded by the new ones.
-func (w watches) invitationRulesChanged() handler.EventHandler {
+// rulesChanged wakes the members of a home when rules that concern them changed, which are given as parts of the spec: whoever
+// has not joined may be let in, left out or reminded by the new ones, and whoever has may be dormant or not.
+func (w watches) rulesChanged(parts ...func(v1alpha1.OrganizationSpec) any) handler.EventHandler {
 	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 		before, after := e.ObjectOld.(*v1alpha1.Organization), e.ObjectNew.(*v1alpha1.Organization)
-		if equality.Semantic.DeepEqual(before.Spec.Invitations, after.Spec.Invitations) {
+		if !slices.ContainsFunc(parts, func(of func(v1alpha1.OrganizationSpec) any) bool {
+			return !equality.Semantic.DeepEqual(of(before.Spec), of(after.Spec))
+		}) {
 			return
 		}
 		for _, req := range w.members(ctx, after.Namespace) {
@@ -85,6 +88,9 @@ func (w watches) invitationRulesChanged() handler.EventHandler {
 		}
 	}}
 }
+
+func invitationRules(s v1alpha1.OrganizationSpec) any { return s.Invitations }
+func dormancyRules(s v1alpha1.OrganizationSpec) any   { return s.Members }
 
 type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]
 

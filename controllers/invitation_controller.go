@@ -217,7 +217,7 @@ func (r *InvitationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(r.Post.workers()).
 		For(&v1alpha1.OrgMember{}, ignoreActivity).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
-		Watches(&v1alpha1.Organization{}, w.invitationRulesChanged()).
+		Watches(&v1alpha1.Organization{}, w.rulesChanged(invitationRules)).
 		WatchesRawSource(r.Post.ends(invitationSender)).
 		Complete(reconciler(r.Client, r))
 }

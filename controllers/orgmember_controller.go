@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -56,7 +57,19 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 		m.Status.AcceptedAt = &now
 	}
 	r.reportAcceptance(m, s)
-	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(s.Wake, wake))
+	dormant := r.reportDormancy(h, m, s)
+	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(dormant, rules.Earliest(s.Wake, wake)))
+}
+
+// reportDormancy sets the condition Dormant, and says when time alone changes it.
+func (r *OrgMemberReconciler) reportDormancy(h rules.Home, m *v1alpha1.OrgMember, s rules.Standing) (wake time.Time) {
+	d := rules.JudgeDormancy(h, m, s, r.ActivityWatched)
+	if d.Status == "" {
+		meta.RemoveStatusCondition(&m.Status.Conditions, v1alpha1.ConditionDormant)
+	} else {
+		r.condition(m, v1alpha1.ConditionDormant, d.Status, d.Reason, d.Message)
+	}
+	return d.Wake
 }
 
 func (r *OrgMemberReconciler) reportAcceptance(m *v1alpha1.OrgMember, s rules.Standing) {
@@ -150,7 +163,7 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		// The older of two duplicates goes: the younger comes in.
 		Watches(&v1alpha1.OrgMember{}, w.each(w.duplicates), existenceMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
-		Watches(&v1alpha1.Organization{}, w.invitationRulesChanged()).
+		Watches(&v1alpha1.Organization{}, w.rulesChanged(invitationRules, dormancyRules)).
 		Watches(&v1alpha1.Organization{}, farewellNoted()).
 		Watches(&v1alpha1.Workspace{}, w.each(w.membersOfWorkspace), workspaceMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.memberOfAssignment), assignmentMatters).

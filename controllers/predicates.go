@@ -28,9 +28,11 @@ var (
 	// terminationMatters: whether the object stays.
 	terminationMatters = onUpdate(terminates)
 
-	// ignoreActivity: everything but the note of a member's last activity, which changes often and alone.
+	// ignoreActivity: everything but the note of a member's last activity, which changes often and alone. It matters to who
+	// was dormant: they are not any more.
 	ignoreActivity = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
-		if before.Status.LastActiveTime.Equal(after.Status.LastActiveTime) {
+		if before.Status.LastActiveTime.Equal(after.Status.LastActiveTime) ||
+			meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionDormant) {
 			return true
 		}
 		active := before.DeepCopy()

@@ -33,6 +33,8 @@ type Deps struct {
 	Clock clock.PassiveClock
 	// Roles are the ClusterRoles behind the accesses to workspaces.
 	Roles rbac.Roles
+	// ActivityWatched: audit events come in, so that who is not seen is not active.
+	ActivityWatched bool
 	// Invitations sends the invitations and other mails.
 	Invitations Invitations
 	// Post bounds how many mails go out, and knows whether the mail server can be used.

@@ -161,6 +161,12 @@ const (
 	ReasonMembershipMailRejected = "MembershipMailRejected"
 	// ReasonMembershipMailDropped: too many such mails waited for the mail server; the oldest are not sent.
 	ReasonMembershipMailDropped = "MembershipMailDropped"
+	// ReasonInactive: not active for spec.members.dormantAfter of the organization. The next use heals it.
+	ReasonInactive = "Inactive"
+	// ReasonActiveLately: active, or joined, less than that ago.
+	ReasonActiveLately = "ActiveLately"
+	// ReasonActivityNotWatched: the operator takes no audit events, so nobody knows when the member was active.
+	ReasonActivityNotWatched = "ActivityNotWatched"
 )
 
 // Reasons of a Workspace.

@@ -131,7 +131,7 @@ type OrganizationInvitations struct {
 // OrganizationMembers holds the rules for members.
 type OrganizationMembers struct {
 	// dormantAfter is how long a member may be inactive before the condition Dormant says so, such as 2160h.
-	// From 24h to 43800h. Never when left out. Not acted upon yet.
+	// From 24h to 43800h. Never when left out. It takes an operator that is sent audit events (docs/activity.md).
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32

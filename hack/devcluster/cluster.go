@@ -30,8 +30,9 @@ type clusterOptions struct {
 	freePorts        bool
 	assets           string
 	untilStdinCloses bool
-	mail             bool // start the mail catcher
-	operator         bool // the operator will be started too, so its ports must be free
+	auditWebhook     string // kubeconfig of where kube-apiserver sends audit events to; empty for nowhere
+	mail             bool   // start the mail catcher
+	operator         bool   // the operator will be started too, so its ports must be free
 }
 
 func (o *clusterOptions) addFlags(cmd *cobra.Command) {
@@ -44,6 +45,8 @@ func (o *clusterOptions) addFlags(cmd *cobra.Command) {
 			"(default: KUBEBUILDER_ASSETS)")
 	f.BoolVar(&o.untilStdinCloses, "until-stdin-closes", false,
 		"also stop when standard input closes: a test that dies, however it does, leaves no cluster behind")
+	f.StringVar(&o.auditWebhook, "audit-webhook-config-file", "",
+		"kubeconfig of an endpoint that kube-apiserver sends its audit events to, beside the audit log")
 	cmd.MarkFlagsMutuallyExclusive("port-offset", "free-ports")
 }
 

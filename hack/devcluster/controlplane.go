@@ -40,6 +40,9 @@ func (c *cluster) prepareControlPlane() (*controlPlane, error) {
 	if err := writeFile(c.path("pki", "audit-policy.yaml"), auditPolicy); err != nil {
 		return nil, err
 	}
+	if err := c.prepareActivity(); err != nil {
+		return nil, err
+	}
 	for file, id := range map[string]identity{"kubeconfig": admin, "pki/controller-manager.kubeconfig": manager} {
 		user, err := id.credentials()
 		if err != nil {
@@ -125,7 +128,7 @@ func (c *cluster) kubeAPIServer(id identity) *process {
 	ca := c.authority.files().cert
 	return &process{
 		name: "kube-apiserver", path: c.binary("kube-apiserver"), grace: 15 * time.Second,
-		args: []string{
+		args: append([]string{
 			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", c.ports.APIServer),
 			"--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none", // Endpoints refuse a loopback address
 			"--tls-cert-file=" + id.cert, "--tls-private-key-file=" + id.key,
@@ -141,7 +144,20 @@ func (c *cluster) kubeAPIServer(id identity) *process {
 			"--audit-policy-file=" + c.path("pki", "audit-policy.yaml"),
 			"--audit-log-path=" + c.path("log", "audit.log"),
 			"--audit-log-maxsize=64", "--audit-log-maxbackup=1", // in MiB: 128 in all
-		},
+		}, c.auditWebhook()...),
+	}
+}
+
+// auditWebhook has kube-apiserver send its audit events to an endpoint, sooner than by default: whoever develops waits for
+// them.
+func (c *cluster) auditWebhook() []string {
+	if c.options.auditWebhook == "" {
+		return nil
+	}
+	return []string{
+		"--audit-webhook-config-file=" + c.options.auditWebhook,
+		"--audit-webhook-batch-max-wait=1s",
+		"--audit-webhook-initial-backoff=1s",
 	}
 }
 

@@ -56,6 +56,9 @@ func standInOperator(args []string) error {
 	from := flags.String("mail-from", "", "")
 	server := flags.String("smtp-address", "", "")
 	_ = flags.String("smtp-tls", "", "")
+	for _, name := range []string{"bind-address", "tls-cert-file", "tls-key-file", "client-ca-file", "client-names", "impersonators"} {
+		_ = flags.String("activity-"+name, "", "")
+	}
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -56,6 +56,27 @@ func (c *cluster) runOperator(ctx context.Context, r runOptions) error {
 	return nil
 }
 
+// auditUser is who kube-apiserver sends audit events as.
+const auditUser = "devcluster:audit"
+
+// prepareActivity has kube-apiserver send its audit events to the operator that will run.
+func (c *cluster) prepareActivity() error {
+	if !c.options.operator || c.options.auditWebhook != "" {
+		return nil
+	}
+	_, err1 := c.authority.issue("activity", "orgkeeper")
+	sender, err2 := c.authority.issue("audit", auditUser)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	user, err := sender.credentials()
+	if err != nil {
+		return err
+	}
+	c.options.auditWebhook = c.path("pki", "audit-webhook.kubeconfig")
+	return c.authority.writeKubeconfig(c.options.auditWebhook, localURL("https", c.ports.Activity)+"/v1/audit", user)
+}
+
 func (c *cluster) startOperator(ctx context.Context, binary string) error {
 	binary, err := filepath.Abs(binary)
 	if err != nil {
@@ -79,6 +100,12 @@ func (c *cluster) startOperator(ctx context.Context, binary string) error {
 			"--invitation-keys-dir=" + c.path("keys"),
 			"--mail-from=invitations@orgkeeper.example",
 			"--smtp-address=" + localAddress(c.ports.SMTP), "--smtp-tls=none",
+			"--activity-bind-address=" + localAddress(c.ports.Activity),
+			"--activity-tls-cert-file=" + c.authority.identity("activity").cert,
+			"--activity-tls-key-file=" + c.authority.identity("activity").key,
+			"--activity-client-ca-file=" + c.authority.files().cert, "--activity-client-names=" + auditUser,
+			// The admin's kubeconfig is all there is to try people with: kubectl --as jane@acme.example is jane here.
+			"--activity-impersonators=devcluster:admin",
 		},
 	})
 	if err != nil {

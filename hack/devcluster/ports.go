@@ -21,12 +21,14 @@ type ports struct {
 	Inbox             int `json:"inbox"`
 	Portal            int `json:"portal"`
 	Metrics           int `json:"metrics"`
+	Activity          int `json:"activity"`
 }
 
 func fixedPorts(offset int) ports {
 	return ports{
 		APIServer: 6443 + offset, ControllerManager: 10257 + offset, Etcd: 2379 + offset, EtcdPeer: 2380 + offset,
 		SMTP: 1025 + offset, Inbox: 8025 + offset, Portal: 8080 + offset, Metrics: 8081 + offset,
+		Activity: 8082 + offset,
 	}
 }
 
@@ -37,7 +39,7 @@ func (p ports) checkFree(o clusterOptions) error {
 		needed = append(needed, p.SMTP, p.Inbox)
 	}
 	if o.operator {
-		needed = append(needed, p.Portal, p.Metrics)
+		needed = append(needed, p.Portal, p.Metrics, p.Activity)
 	}
 	for _, port := range needed {
 		if err := tryPort(port); err != nil {
@@ -54,7 +56,7 @@ func freePorts() (ports, []net.PacketConn, error) {
 	var p ports
 	var claims []net.PacketConn
 	for _, port := range []*int{
-		&p.APIServer, &p.ControllerManager, &p.Etcd, &p.EtcdPeer, &p.SMTP, &p.Inbox, &p.Portal, &p.Metrics,
+		&p.APIServer, &p.ControllerManager, &p.Etcd, &p.EtcdPeer, &p.SMTP, &p.Inbox, &p.Portal, &p.Metrics, &p.Activity,
 	} {
 		n, claim, err := claimPort()
 		if err != nil {

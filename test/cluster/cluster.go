@@ -52,9 +52,17 @@ type Cluster struct {
 	exit   error
 }
 
+// Option alters how a control plane is started.
+type Option func(args []string) []string
+
+// AuditWebhook has kube-apiserver send its audit events to the endpoint that a kubeconfig names, from its first request on.
+func AuditWebhook(kubeconfig string) Option {
+	return func(args []string) []string { return append(args, "--audit-webhook-config-file", kubeconfig) }
+}
+
 // Start starts a control plane and returns when it can be used. It goes when Stop is called or when the test's process
 // ends, however it ends. KUBEBUILDER_ASSETS is honoured: etcd, kube-apiserver and kubectl are taken from there.
-func Start() (*Cluster, error) {
+func Start(options ...Option) (*Cluster, error) {
 	root, err := repositoryRoot()
 	if err != nil {
 		return nil, err
@@ -76,20 +84,24 @@ func Start() (*Cluster, error) {
 		root:       root,
 		exited:     make(chan struct{}),
 	}
-	if err := c.start(filepath.Join(bin, "devcluster")); err != nil {
+	if err := c.start(filepath.Join(bin, "devcluster"), options); err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
 	return c, nil
 }
 
-func (c *Cluster) start(devcluster string) error {
+func (c *Cluster) start(devcluster string, options []Option) error {
 	// A file and not a pipe: devcluster shall be able to write while it stops after our death.
 	output, err := os.Create(filepath.Join(c.Dir, "devcluster.log"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = output.Close() }() // devcluster has its own handle
-	cmd := exec.Command(devcluster, "up", "--dir", c.Dir, "--free-ports", "--until-stdin-closes")
+	args := []string{"up", "--dir", c.Dir, "--free-ports", "--until-stdin-closes"}
+	for _, option := range options {
+		args = option(args)
+	}
+	cmd := exec.Command(devcluster, args...)
 	cmd.Stdout, cmd.Stderr = output, output
 	if c.stdin, err = cmd.StdinPipe(); err != nil {
 		return err

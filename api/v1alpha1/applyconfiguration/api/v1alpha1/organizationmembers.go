@@ -15,7 +15,7 @@ import (
 // OrganizationMembers holds the rules for members.
 type OrganizationMembersApplyConfiguration struct {
 	// dormantAfter is how long a member may be inactive before the condition Dormant says so, such as 2160h.
-	// From 24h to 43800h. Never when left out. Not acted upon yet.
+	// From 24h to 43800h. Never when left out. It takes an operator that is sent audit events (docs/activity.md).
 	DormantAfter *v1.Duration `json:"dormantAfter,omitempty"`
 }
 
