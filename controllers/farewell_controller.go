@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
@@ -70,12 +71,12 @@ func position(o *v1alpha1.Organization, uid string) int {
 	return slices.IndexFunc(o.Status.Farewells, func(f v1alpha1.Farewell) bool { return f.UID == uid })
 }
 
-// gone says that the OrgMember of a farewell is no longer there. As long as it is, the farewell stays: see rules.Farewells, which
-// also drops those that were told before the OrgMember went.
+// gone says that the OrgMember of a farewell is no longer there, or not held by us. Until then the farewell stays: see
+// rules.Farewells, which also drops those that were told before the OrgMember went.
 func (r *FarewellReconciler) gone(ctx context.Context, home string, f *v1alpha1.Farewell) bool {
 	m := &v1alpha1.OrgMember{}
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: home, Name: f.Member}, m)
-	return apierrors.IsNotFound(err) || (err == nil && string(m.UID) != f.UID)
+	return apierrors.IsNotFound(err) || (err == nil && (string(m.UID) != f.UID || !controllerutil.ContainsFinalizer(m, v1alpha1.FinalizerMember)))
 }
 
 // farewell composes the mail to somebody whose OrgMember is gone or going.
