@@ -106,7 +106,7 @@ func (r *OrganizationReconciler) noteFarewells(ctx context.Context, o *v1alpha1.
 		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(o), live); err != nil {
 			return false, fmt.Errorf("get organization %s/%s: %w", o.Namespace, o.Name, err)
 		}
-		leaving, err := r.stillLeaving(ctx, o.Namespace, roll.Leaving)
+		leaving, err := r.stillLeaving(ctx, live, roll.Leaving)
 		if err != nil {
 			return false, err
 		}
@@ -137,9 +137,9 @@ func (r *OrganizationReconciler) noteFarewells(ctx context.Context, o *v1alpha1.
 
 // stillLeaving are those of the leaving who are to be noted now. It is asked once the Organization was read: whose farewell is not
 // there any more since they were told and went, went before, and the cache shows it. Nor is anybody noted while the mail
-// about the end by spec.expiresAt is on its way to them: it would be sent to them twice.
-func (r *OrganizationReconciler) stillLeaving(ctx context.Context, home string, leaving []v1alpha1.OrgMember) ([]v1alpha1.OrgMember, error) {
-	present, err := r.Facts.MembersBy(ctx, home, facts.IndexLeaving, facts.Leaving)
+// about the end by spec.expiresAt is on its way to them: it would be sent to them twice. And who owns the organization by now stays.
+func (r *OrganizationReconciler) stillLeaving(ctx context.Context, live *v1alpha1.Organization, leaving []v1alpha1.OrgMember) ([]v1alpha1.OrgMember, error) {
+	present, err := r.Facts.MembersBy(ctx, live.Namespace, facts.IndexLeaving, facts.Leaving)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (r *OrganizationReconciler) stillLeaving(ctx context.Context, home string, 
 	still := make([]v1alpha1.OrgMember, 0, len(leaving))
 	for i := range leaving {
 		m := &leaving[i]
-		if !held[m.UID] {
+		if !held[m.UID] || m.Name == live.Status.Owner {
 			continue
 		}
 		if underway(m) {
