@@ -57,6 +57,35 @@ func (s *stamps) use(of stamp) {
 	delete(s.held, of)
 }
 
+// aloft are mails from before the record of their try until that of its outcome. Of this process alone: after a crash nobody
+// knows what became of them, and they are sent again.
+type aloft struct {
+	mu    sync.Mutex
+	mails map[stamp]struct{}
+}
+
+func (a *aloft) has(m stamp) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, ok := a.mails[m]
+	return ok
+}
+
+// leave puts a mail among them, until landed.
+func (a *aloft) leave(m stamp) (landed func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.mails == nil {
+		a.mails = map[stamp]struct{}{}
+	}
+	a.mails[m] = struct{}{}
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.mails, m)
+	}
+}
+
 // charge is what a mail costs: a place in the share, when it is tried for the first time.
 type charge struct {
 	stamp

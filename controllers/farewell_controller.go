@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -12,10 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/facts"
 	"github.com/orgkeeper/orgkeeper/internal/mail"
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
@@ -70,12 +73,12 @@ func position(o *v1alpha1.Organization, uid string) int {
 	return slices.IndexFunc(o.Status.Farewells, func(f v1alpha1.Farewell) bool { return f.UID == uid })
 }
 
-// gone says that the OrgMember of a farewell is no longer there. As long as it is, the farewell stays: see rules.Farewells, which
-// also drops those that were told before the OrgMember went.
+// gone says that the OrgMember of a farewell is no longer there, or not held by us. Until then the farewell stays: see
+// rules.Farewells, which also drops those that were told before the OrgMember went.
 func (r *FarewellReconciler) gone(ctx context.Context, home string, f *v1alpha1.Farewell) bool {
 	m := &v1alpha1.OrgMember{}
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: home, Name: f.Member}, m)
-	return apierrors.IsNotFound(err) || (err == nil && string(m.UID) != f.UID)
+	return apierrors.IsNotFound(err) || (err == nil && (string(m.UID) != f.UID || !controllerutil.ContainsFinalizer(m, v1alpha1.FinalizerMember)))
 }
 
 // farewell composes the mail to somebody whose OrgMember is gone or going.
@@ -90,21 +93,31 @@ func (i Invitations) farewell(o *v1alpha1.Organization, f *v1alpha1.Farewell) (m
 
 // noteFarewells puts those on record who leave and are to be told of it. It is for the controller of Organizations, which notes
 // all who leave at a time by one write and waits for no mail server. They wait for it, so whoever goes on writing the Organization
-// meanwhile must hold up nothing.
-func (r *OrganizationReconciler) noteFarewells(ctx context.Context, o *v1alpha1.Organization, roll rules.Roll, members []v1alpha1.OrgMember) error {
+// meanwhile must hold up nothing. It says when to look again for those who cannot be noted yet.
+func (r *OrganizationReconciler) noteFarewells(ctx context.Context, o *v1alpha1.Organization, roll rules.Roll, members []v1alpha1.OrgMember) (at time.Time, _ error) {
 	farewells, _ := rules.Farewells(o, roll.Leaving, members, r.Clock.Now())
 	if equality.Semantic.DeepEqual(farewells, o.Status.Farewells) {
-		return nil
+		return rules.Never, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, persistence)
 	defer cancel()
-	return between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+	return at, between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		live := &v1alpha1.Organization{}
 		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(o), live); err != nil {
 			return false, fmt.Errorf("get organization %s/%s: %w", o.Namespace, o.Name, err)
 		}
+		leaving, err := r.stillLeaving(ctx, live, roll.Leaving)
+		if err != nil {
+			return false, err
+		}
+		if len(leaving) < len(roll.Leaving) {
+			at = r.Clock.Now().Add(lookAgain)
+		}
 		before := live.DeepCopy()
-		farewells, dropped := rules.Farewells(live, roll.Leaving, members, r.Clock.Now())
+		farewells, dropped := rules.Farewells(live, leaving, members, r.Clock.Now())
+		if equality.Semantic.DeepEqual(farewells, live.Status.Farewells) {
+			return true, nil
+		}
 		live.Status.Farewells = farewells
 		if err := r.patchStatus(ctx, before, live); apierrors.IsConflict(err) {
 			return false, nil
@@ -120,6 +133,57 @@ func (r *OrganizationReconciler) noteFarewells(ctx context.Context, o *v1alpha1.
 		}
 		return true, nil
 	})
+}
+
+// stillLeaving are those of the leaving who are to be noted now. It is asked once the Organization was read: whose farewell is not
+// there any more since they were told and went, went before, and the cache shows it. Nor is anybody noted while the mail
+// about the end by spec.expiresAt is on its way to them: it would be sent to them twice. And who owns the organization by now stays.
+func (r *OrganizationReconciler) stillLeaving(ctx context.Context, live *v1alpha1.Organization, leaving []v1alpha1.OrgMember) ([]v1alpha1.OrgMember, error) {
+	present, err := r.Facts.MembersBy(ctx, live.Namespace, facts.IndexLeaving, facts.Leaving)
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[types.UID]bool, len(present))
+	for i := range present {
+		held[present[i].UID] = controllerutil.ContainsFinalizer(&present[i], v1alpha1.FinalizerMember)
+	}
+	still := make([]v1alpha1.OrgMember, 0, len(leaving))
+	for i := range leaving {
+		m := &leaving[i]
+		if !held[m.UID] || m.Name == live.Status.Owner {
+			continue
+		}
+		if underway(m) {
+			if m, err = r.landed(ctx, m); err != nil {
+				return nil, err
+			}
+		}
+		if m != nil {
+			still = append(still, *m)
+		}
+	}
+	return still, nil
+}
+
+// underway says that the mail about the end by spec.expiresAt may be on its way to a member, or have arrived by now.
+func underway(m *v1alpha1.OrgMember) bool {
+	n := m.Status.MembershipNotice
+	return n != nil && n.Change == v1alpha1.MembershipEnded && n.Attempts > 0 && n.NextAttemptAt == nil
+}
+
+// landed is a member as the API server knows them after that mail; nil while it is on its way, or when they are gone.
+func (r *OrganizationReconciler) landed(ctx context.Context, m *v1alpha1.OrgMember) (*v1alpha1.OrgMember, error) {
+	if r.Post.aloft.has(stamp{m.UID, m.Status.MembershipNotice.Serial, sortEnd}) {
+		return nil, nil
+	}
+	live := &v1alpha1.OrgMember{}
+	switch err := r.Live.Get(ctx, client.ObjectKeyFromObject(m), live); {
+	case apierrors.IsNotFound(err), err == nil && live.UID != m.UID:
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("get member %s/%s: %w", m.Namespace, m.Name, err)
+	}
+	return live, nil
 }
 
 // farewellNoted wakes the members whose farewell was put on record, who may go now.

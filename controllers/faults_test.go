@@ -82,6 +82,7 @@ var faults = []struct {
 	{name: "bare 552 at RCPT", why: "said of a recipient, it is about that mailbox", fault: fault{"RCPT", "552 mailbox full"}, kind: mail.Permanent, says: "552 mailbox full"},
 	{name: "552 5.3.4 at RCPT", why: "our mails are too big for it", fault: fault{"RCPT", "552 5.3.4 too big"}, kind: mail.Unavailable, says: "552 5.3.4 too big"},
 	{name: "552 of a mailbox's own limit", why: "one person's", fault: fault{"content", "552 5.2.3 too big for this mailbox"}, kind: mail.Permanent, says: "552 5.2.3 too big for this mailbox"},
+	{name: "552 of a content filter", why: "one mail's words stop nobody else's mail", fault: fault{"content", "552 5.7.0 blocked"}, kind: mail.Permanent, says: "552 5.7.0 blocked"},
 	{name: "552 of a full mailbox after the content", why: "one person's", fault: fault{"content", "552 5.2.2 mailbox full"}, kind: mail.Permanent, says: "552 5.2.2 mailbox full"},
 	{name: "drop after DATA", why: "how much of the content arrived, nobody knows", fault: fault{"reading", "drop"}, kind: mail.Ambiguous, says: "sending the content: connection closed by the mail server"},
 	{name: "a byte a second of the content", why: "its time is up as well, and it may go on with what it has", fault: fault{"reading", "sip"}, kind: mail.Ambiguous, says: "sending the content: no answer in time", change: impatient},

@@ -42,6 +42,7 @@ func (r *MembershipMailReconciler) Reconcile(ctx context.Context, m *v1alpha1.Or
 	if ok, err := r.spend(ctx, h, m, c); err != nil || !ok {
 		return ctrl.Result{RequeueAfter: afterConflict}, err
 	}
+	defer r.Post.aloft.leave(c.stamp)()
 	before := m.DeepCopy()
 	m.Status.MembershipNotice = record
 	if err := r.patchStatus(ctx, before, m); err != nil {

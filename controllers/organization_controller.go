@@ -52,9 +52,11 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	}
 	roll := rules.Take(h, members, facts.RobotHomes(o.Namespace, workspaces))
 	withheld, incomplete := r.applyRoles(ctx, h, o, roll, members)
-	if err := r.noteFarewells(ctx, o, roll, members); err != nil {
+	again, err := r.noteFarewells(ctx, o, roll, members)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
+	roll.Wake = rules.Earliest(roll.Wake, again)
 	before := o.DeepCopy()
 	if err := r.reportPolicies(ctx, o); err != nil {
 		return ctrl.Result{}, err

@@ -45,6 +45,8 @@ type Post struct {
 	slots chan struct{}
 	// stamps are of mails that were counted and are yet to go out.
 	stamps stamps
+	// aloft are the mails about memberships that are being handed over.
+	aloft aloft
 
 	mu     sync.Mutex
 	outage rules.Outage

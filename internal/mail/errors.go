@@ -133,15 +133,19 @@ func kindOfAnswer(at step, code int, enhanced string) Kind {
 	}
 }
 
+// ofOneMail are the enhanced codes that are about one mailbox, or about what one mail holds.
+var ofOneMail = regexp.MustCompile(`^5\.[267]\.`)
+
 // ours tells the refusals that are about us and not about a recipient.
 func ours(at step, code int, enhanced string) bool {
 	switch code {
 	case 530, 534, 535, 538: // all of AUTH and TLS
 		return true
 	case 552:
-		// Our mails are too big for it. But 5.2.x is about one mailbox (RFC 3463), and so is what is said of a recipient without
-		// more words (RFC 5321, 4.2.3): one that is full stops nobody else's mail.
-		return !strings.HasPrefix(enhanced, "5.2.") && (at != rcptTo || enhanced != "")
+		// Our mails are too big for it. But 5.2.x is about one mailbox (RFC 3463), 5.6.x and 5.7.x are about what one mail says, as
+		// Gmail's "552 5.7.0 blocked because its content presents a potential security issue": tenants write some of that. And
+		// so is what is said of a recipient without more words (RFC 5321, 4.2.3). None of these stops anybody else's mail.
+		return !ofOneMail.MatchString(enhanced) && (at != rcptTo || enhanced != "")
 	}
 	return false
 }

@@ -9,42 +9,57 @@ import (
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 )
 
-// maxFarewells is how many farewells status.farewells holds.
-const maxFarewells = 1000
+const (
+	// maxFarewells is how many farewells status.farewells holds.
+	maxFarewells = 1000
+	// maxFarewellBytes is how much of an Organization they take, as farewellBytes counts. etcd takes objects of 1.5 MiB, and the
+	// API server gives up the record of who wrote which field before that: an Organization that cannot be written would hold
+	// all who leave it.
+	maxFarewellBytes = 800 << 10
+	// farewellFrame is what a farewell takes beside its texts, the record of who wrote its fields and an error included.
+	farewellFrame = 650
+)
 
 // Farewells is what status.farewells of an Organization is to say: those who leave are added, and those dropped who were told
 // and are gone. An OrgMember stays until its farewell is there, so that none is forgotten; and a farewell stays as long as its
-// OrgMember, so that none is told twice. dropped counts those who will not be told since too many wait.
+// OrgMember is held by our finalizer, so that none is told twice. dropped counts those who will not be told since too many wait.
 func Farewells(o *v1alpha1.Organization, leaving, members []v1alpha1.OrgMember, now time.Time) (next []v1alpha1.Farewell, dropped int) {
 	if len(o.Status.Farewells)+len(leaving) == 0 {
 		return nil, 0
 	}
 	here := make(map[string]bool, len(members))
 	for i := range members {
-		here[string(members[i].UID)] = true
+		here[string(members[i].UID)] = held(&members[i])
 	}
 	gone := func(f v1alpha1.Farewell) bool { return !here[f.UID] }
 	next = slices.DeleteFunc(slices.Clone(o.Status.Farewells), func(f v1alpha1.Farewell) bool { return told(f.MailDelivery) && gone(f) })
-	noted := make(map[string]bool, len(next))
+	noted, size := make(map[string]bool, len(next)), 0
 	for i := range next {
 		noted[next[i].UID] = true
+		size += farewellBytes(&next[i])
 	}
 	for i := range leaving {
-		m := &leaving[i]
-		if noted[string(m.UID)] {
+		if noted[string(leaving[i].UID)] {
 			continue
 		}
-		if len(next) >= maxFarewells {
+		f := farewell(&leaving[i], now)
+		size += farewellBytes(&f)
+		for len(next) >= maxFarewells || size > maxFarewellBytes {
 			oldest := slices.IndexFunc(next, gone)
 			if oldest < 0 {
-				break // until some of those who are noted are gone
+				return next, dropped // until some of those who are noted are gone
 			}
+			size -= farewellBytes(&next[oldest])
 			next = slices.Delete(next, oldest, oldest+1)
 			dropped++
 		}
-		next = append(next, farewell(m, now))
+		next = append(next, f)
 	}
 	return next, dropped
+}
+
+func farewellBytes(f *v1alpha1.Farewell) int {
+	return farewellFrame + len(f.UID) + len(f.Member) + len(f.Email) + len(f.DisplayName) + len(f.Locale)
 }
 
 func told(d v1alpha1.MailDelivery) bool { return d.SentAt != nil || d.RejectedAt != nil }
@@ -65,10 +80,10 @@ func farewell(m *v1alpha1.OrgMember, now time.Time) v1alpha1.Farewell {
 }
 
 // DueFarewell says that somebody is leaving who is to be told of it by mail: a person who has joined, and was not told already
-// that the membership is over. When the whole organization goes, nobody is told.
+// that the membership is over. Whom our finalizer holds no longer was seen to before, whatever else may hold the object. When the whole organization goes, nobody is told.
 func DueFarewell(h Home, m *v1alpha1.OrgMember, s Standing) bool {
 	_, robot := Robot(m)
-	if m.DeletionTimestamp == nil || s.Protected != "" || m.Status.AcceptedAt == nil || robot || m.Spec.Email == "" || !h.Live() {
+	if m.DeletionTimestamp == nil || !held(m) || s.Protected != "" || m.Status.AcceptedAt == nil || robot || m.Spec.Email == "" || !h.Live() {
 		return false
 	}
 	n := m.Status.MembershipNotice

@@ -1,7 +1,10 @@
 package rules_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +54,7 @@ func TestFarewells(t *testing.T) {
 			[]v1alpha1.Farewell{farewell("joe", 4, now)}},
 		"after an end that was told, and a new beginning": {"another end", nil, people(member("joe", accepted, leaving, as(v1alpha1.StateActive, plain), noted(over(3, plain, aDayAgo, isTold)))), nil,
 			[]v1alpha1.Farewell{farewell("joe", 4, now)}},
+		"told, and let go": {"what else holds the object is no matter", []v1alpha1.Farewell{farewell("joe", 1, aDayAgo, isTold)}, nil, people(member("joe", accepted, leaving, unheld)), []v1alpha1.Farewell{}},
 		"over and not told yet": {"the same mail", nil, people(member("joe", accepted, leaving, as(v1alpha1.StateExpired, plain), noted(over(3, plain, aDayAgo, isTried)))), nil,
 			[]v1alpha1.Farewell{farewell("joe", 3, aDayAgo, isTried)}},
 	}
@@ -103,6 +107,32 @@ func TestTooManyFarewells(t *testing.T) {
 	}
 }
 
+// The longest that the API takes, a thousand at once: all go, in as many rounds as it takes, and the Organization never grows
+// over what can be stored.
+func TestLongFarewells(t *testing.T) {
+	o := acme()
+	var here []v1alpha1.OrgMember
+	for i := range 1000 {
+		m := member(fmt.Sprintf("%0253d", i), accepted, leaving)
+		m.Spec.Email = v1alpha1.EmailAddress(fmt.Sprintf("%s%d@%s.%s.com", strings.Repeat("ł", 50), i, strings.Repeat("ж", 60), strings.Repeat("漢", 60)))
+		m.Spec.DisplayName = v1alpha1.Line(strings.Repeat("😀", 128))
+		here = append(here, *m)
+	}
+	for rounds := 0; len(here) > 0; rounds++ {
+		if rounds == 10 {
+			t.Fatalf("%d still wait", len(here))
+		}
+		o.Status.Farewells, _ = rules.Farewells(o, here, here, now)
+		for i := range o.Status.Farewells {
+			o.Status.Farewells[i].LastError = strings.Repeat("e", 256)
+		}
+		if stored, err := json.Marshal(o); err != nil || len(stored) > 1<<20 {
+			t.Fatalf("round %d: %d bytes, %v", rounds, len(stored), err)
+		}
+		here = slices.DeleteFunc(here, func(m v1alpha1.OrgMember) bool { return rules.Noted(o, &m) })
+	}
+}
+
 func TestDueFarewell(t *testing.T) {
 	const plain = v1alpha1.RoleMember
 	gone := as(v1alpha1.StateExpired, plain)
@@ -116,6 +146,7 @@ func TestDueFarewell(t *testing.T) {
 		"suspended":                {"they were a member", home(), member("joe", accepted, suspended, leaving), true},
 		"over, not told":           {"the mail is still owed", home(), member("joe", accepted, expires(aDayAgo), leaving, gone, noted(over(1, plain, aDayAgo, isTried))), true},
 		"over long before":         {"what is not on record was not told", home(), member("joe", accepted, expires(aDayAgo), leaving, gone), true},
+		"let go":                   {"they were seen to; somebody else holds the object", home(), member("joe", accepted, leaving, unheld), false},
 		"over, told":               {"once", home(), member("joe", accepted, expires(aDayAgo), leaving, gone, noted(over(1, plain, aDayAgo, isTold))), false},
 		"staying":                  {"", home(), member("joe", accepted), false},
 		"pending":                  {"the page says that the invitation was withdrawn", home(), member("joe", invited, leaving), false},

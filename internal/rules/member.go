@@ -165,6 +165,9 @@ func (b bearing) stays() bool { return b.protected || (b.held && !b.leaving) }
 // reliable says that somebody can be counted on: a person, and here to stay.
 func (b bearing) reliable() bool { return !b.robot && !b.leaving && !b.ending }
 
+// held says that our finalizer is on the object.
+func held(m *v1alpha1.OrgMember) bool { return slices.Contains(m.Finalizers, v1alpha1.FinalizerMember) }
+
 // refused says that the member cannot be let in.
 func (b bearing) refused() bool { return b.duplicate || !b.allowed || b.domain != "" }
 
@@ -172,7 +175,7 @@ func bearingOf(h Home, f MemberFacts) bearing {
 	m := f.Member
 	_, robot := Robot(m)
 	b := bearing{robot: robot, allowed: !robot || f.RobotAllowed, leaving: m.DeletionTimestamp != nil}
-	b.held = slices.Contains(m.Finalizers, v1alpha1.FinalizerMember)
+	b.held = held(m)
 	wasActive := !robot && m.Status.AcceptedAt != nil
 	b.protected = wasActive && h.Live() && h.Owner == m.Name
 	b.ending = !b.protected && m.Spec.ExpiresAt != nil

@@ -20,6 +20,9 @@ func MembershipNotice(h Home, m *v1alpha1.OrgMember, s Standing) *v1alpha1.Membe
 	}
 	switch change := changeOf(m, s); change {
 	case v1alpha1.MembershipEnded:
+		if ends(n, m) {
+			return n // suspended and resumed since, or the clock went back: it is the same end
+		}
 		return follow(n, change, m.Status.Role, s.Role, *m.Spec.ExpiresAt)
 	case v1alpha1.MembershipRoleChanged:
 		return follow(n, change, m.Status.Role, s.Role, metav1.NewTime(h.Now.Truncate(time.Second)))
@@ -41,6 +44,11 @@ func changeOf(m *v1alpha1.OrgMember, s Standing) v1alpha1.MembershipChange {
 		return v1alpha1.MembershipRoleChanged
 	}
 	return ""
+}
+
+// ends says that a notice tells of the end that the spec asks for, to the second as the API stores it.
+func ends(n *v1alpha1.MembershipNotice, m *v1alpha1.OrgMember) bool {
+	return n != nil && n.Change == v1alpha1.MembershipEnded && n.At.Time.Equal(m.Spec.ExpiresAt.Truncate(time.Second))
 }
 
 // endUntold says that a mail about the end of the membership is due that was not tried yet.

@@ -76,6 +76,8 @@ func TestMembershipNotice(t *testing.T) {
 		"nothing changed since":         {"what is on record stays", home(), member("joe", accepted, as(active, plain), noted(roleChanged(1, boss, plain, aDayAgo, isTold))), roleChanged(1, boss, plain, aDayAgo, isTold)},
 		"goes on after they were told":  {"the mail is out", home(), member("joe", accepted, as(expired, plain), noted(over(1, plain, aDayAgo, isTold))), over(1, plain, aDayAgo, isTold)},
 		"still over":                    {"told once", home(), member("joe", accepted, expires(aDayAgo), as(expired, plain), noted(over(1, plain, aDayAgo, isTold))), over(1, plain, aDayAgo, isTold)},
+		"over, suspended and resumed":   {"it is the same end", home(), member("joe", accepted, expires(aDayAgo.Add(time.Millisecond)), as(suspendedState, plain), noted(over(1, plain, aDayAgo, isTold))), over(1, plain, aDayAgo, isTold)},
+		"over after the clock was put":  {"it is the same end", home(), member("joe", accepted, expires(aDayAgo), as(active, plain), noted(over(1, plain, aDayAgo, isTried))), over(1, plain, aDayAgo, isTried)},
 		"promoted when over":            {"it gives nothing", home(), member("joe", accepted, admin, expires(aDayAgo), as(expired, plain)), notice{}},
 		"not joined":                    {"the page and the invitation tell the role", home(), member("joe", invited, admin, as(v1alpha1.StatePending, plain)), notice{}},
 		"about to join":                 {"they accepted what the page said", home(), member("joe", accepted, admin, as(v1alpha1.StatePending, plain)), notice{}},
