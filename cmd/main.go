@@ -33,6 +33,7 @@ func main() {
 	var o options
 	o.bind(flag.CommandLine)
 	flag.Parse()
+	o.rest = flag.Args()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
 	if err := run(ctrl.SetupSignalHandler(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "orgkeeper:", err)

@@ -45,6 +45,8 @@ type options struct {
 	mailLimit            int
 	activity             activity.Config
 	log                  zap.Options
+	// rest is what stands behind the flags.
+	rest []string
 }
 
 // bind defines the flags.
@@ -92,6 +94,7 @@ func (o *options) bind(fs *flag.FlagSet) {
 func (o *options) validate() error {
 	o.portalURL = strings.TrimRight(o.portalURL, "/")
 	problems := []error{
+		nothing(o.rest),
 		validURL("--portal-url", o.portalURL),
 		validAddress("--portal-bind-address", o.portalAddress),
 		validAddress("--metrics-bind-address", o.metricsAddress),
@@ -148,6 +151,14 @@ func (o *options) trustProxies(list string) error {
 		o.trustedProxies = append(o.trustedProxies, network.Masked())
 	}
 	return nil
+}
+
+// nothing refuses what is no flag: all flags behind it would be ignored, as in "--leader-elect false --mail-rate=1".
+func nothing(rest []string) error {
+	if len(rest) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%q is no flag, and what comes after it was not read; a value is joined by =, such as --leader-elect=false", rest[0])
 }
 
 func (o *options) validMailLimits() (problems []error) {

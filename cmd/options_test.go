@@ -27,6 +27,7 @@ func parsed(t *testing.T, dir string, args ...string) (*options, error) {
 	}, args...)); err != nil {
 		t.Fatal(err)
 	}
+	o.rest = fs.Args()
 	return &o, o.validate()
 }
 
@@ -51,6 +52,7 @@ func TestMailOptions(t *testing.T) {
 		"Swapped":   {"the file's fault, not its content", map[string]string{"s/tls": "hunter2"}, []string{"--smtp-settings-dir=DIR/s"}, []string{"DIR/s: tls"}},
 		"FlagToo":   {"a flag is wrong by itself", map[string]string{"s/address": "mail.example:465"}, []string{"--smtp-settings-dir=DIR/s", "--smtp-address=mail.example"}, []string{"--smtp-address", `"mail.example"`}},
 		"Halves":    {"a user by flag, the password by file", map[string]string{"s/password": "hunter2"}, []string{"--smtp-settings-dir=DIR/s", "--smtp-username=u"}, nil},
+		"Word":      {"a flag behind a word would be ignored", nil, []string{"--leader-elect", "false", "--mail-rate=-1"}, []string{`"false"`, "--leader-elect=false"}},
 		"Several":   {"all at once", map[string]string{"t/x": ""}, []string{"--mail-templates-dir=DIR/t", "--smtp-ca-file=DIR/gone"}, []string{"no template has this name", "DIR/gone"}},
 	} {
 		t.Run(name, func(t *testing.T) {

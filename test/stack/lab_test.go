@@ -233,7 +233,9 @@ func (l *lab) noteSecrets(o *organization) {
 	defer l.mu.Unlock()
 	l.secrets = append(l.secrets, "@"+o.home+".example") // of everybody's address
 	for _, m := range o.mails.all() {
-		l.secrets = append(l.secrets, token(m.link))
+		if m.link != "" {
+			l.secrets = append(l.secrets, token(m.link))
+		}
 	}
 }
 

@@ -84,17 +84,19 @@ func newClient(t testing.TB, config *rest.Config) client.WithWatch {
 	return c
 }
 
-// letter is an invitation as its recipient has it.
+// letter is a mail as its recipient has it.
 type letter struct {
 	to, id, date string
-	link         string
+	kind         string // as its Message-ID says: <uid>.<serial>.<kind>@<domain>
+	link         string // of invitations and reminders alone
 	text         string
 	raw          string
 }
 
 var portalLink = regexp.MustCompile(`https?://[^\s<>"]+/i/[A-Za-z0-9_-]+`)
 
-// openLetter reads a mail as a mail reader does. The link must be the only one of the portal, in text and HTML alike.
+// openLetter reads a mail as a mail reader does. An invitation must have one link of the portal, in text and HTML alike; mails
+// with nothing to answer have none.
 func openLetter(raw string) (letter, error) {
 	envelope, err := enmime.ReadEnvelope(strings.NewReader(raw))
 	if err != nil {
@@ -103,15 +105,24 @@ func openLetter(raw string) (letter, error) {
 	for _, fault := range envelope.Errors {
 		return letter{}, fmt.Errorf("malformed mail: %w", fault)
 	}
+	l := letter{id: envelope.GetHeader("Message-ID"), date: envelope.GetHeader("Date"), text: envelope.Text, raw: raw}
+	left, _, _ := strings.Cut(l.id, "@")
+	l.kind = left[strings.LastIndex(left, ".")+1:]
 	links := portalLink.FindAllString(envelope.Text+"\n"+envelope.HTML, -1)
-	if all := slices.Compact(links); len(links) < 2 || len(all) != 1 {
+	switch asks, all := l.kind == "invitation" || l.kind == "reminder", slices.Compact(slices.Clone(links)); {
+	case asks && (len(links) < 2 || len(all) != 1):
 		return letter{}, fmt.Errorf("want one link, in text and HTML, got %q", links)
+	case asks:
+		l.link = all[0]
+	case len(links) > 0:
+		return letter{}, fmt.Errorf("a mail of kind %s has the links %q", l.kind, links)
 	}
 	to, err := envelope.AddressList("To")
 	if err != nil || len(to) != 1 {
 		return letter{}, fmt.Errorf("want one recipient, got %v, %w", to, err)
 	}
-	return letter{to: to[0].Address, id: envelope.GetHeader("Message-ID"), date: envelope.GetHeader("Date"), link: links[0], text: envelope.Text, raw: raw}, nil
+	l.to = to[0].Address
+	return l, nil
 }
 
 // token is the secret part of a link.
