@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -53,7 +54,7 @@ func (r *FarewellReconciler) Reconcile(ctx context.Context, o *v1alpha1.Organiza
 		return ctrl.Result{}, err
 	}
 	message, err := r.Invitations.farewell(o, record)
-	t := try{mailing: membershipMailing(sortEnd), serial: record.Serial, attempts: record.Attempts, about: record.Member}
+	t := try{mailing: membershipMailing(sortEnd), serial: record.Serial, attempts: record.Attempts, about: record.Member, giveUp: rules.GiveUp(record.At)}
 	outcome := r.handOver(ctx, pass, t, message, err)
 	return persist(ctx, r.Deps, o, outcome, func(fresh *v1alpha1.Organization) bool {
 		i := position(fresh, record.UID)
@@ -94,14 +95,15 @@ func (i Invitations) farewell(o *v1alpha1.Organization, f *v1alpha1.Farewell) (m
 // noteFarewells puts those on record who leave and are to be told of it. It is for the controller of Organizations, which notes
 // all who leave at a time by one write and waits for no mail server. They wait for it, so whoever goes on writing the Organization
 // meanwhile must hold up nothing. It says when to look again for those who cannot be noted yet.
-func (r *OrganizationReconciler) noteFarewells(ctx context.Context, o *v1alpha1.Organization, roll rules.Roll, members []v1alpha1.OrgMember) (at time.Time, _ error) {
+func (r *OrganizationReconciler) noteFarewells(ctx context.Context, o *v1alpha1.Organization, roll rules.Roll, members []v1alpha1.OrgMember) (time.Time, error) {
 	farewells, _ := rules.Farewells(o, roll.Leaving, members, r.Clock.Now())
 	if equality.Semantic.DeepEqual(farewells, o.Status.Farewells) {
 		return rules.Never, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, persistence)
 	defer cancel()
-	return at, between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+	at := rules.Never
+	err := between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		live := &v1alpha1.Organization{}
 		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(o), live); err != nil {
 			return false, fmt.Errorf("get organization %s/%s: %w", o.Namespace, o.Name, err)
@@ -133,6 +135,7 @@ func (r *OrganizationReconciler) noteFarewells(ctx context.Context, o *v1alpha1.
 		}
 		return true, nil
 	})
+	return at, err
 }
 
 // stillLeaving are those of the leaving who are to be noted now. It is asked once the Organization was read: whose farewell is not
@@ -190,8 +193,12 @@ func (r *OrganizationReconciler) landed(ctx context.Context, m *v1alpha1.OrgMemb
 func farewellNoted() handler.EventHandler {
 	return handler.Funcs{UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
 		before, after := e.ObjectOld.(*v1alpha1.Organization), e.ObjectNew.(*v1alpha1.Organization)
+		known := sets.New[string]()
+		for i := range before.Status.Farewells {
+			known.Insert(before.Status.Farewells[i].UID)
+		}
 		for i := range after.Status.Farewells {
-			if f := &after.Status.Farewells[i]; position(before, f.UID) < 0 {
+			if f := &after.Status.Farewells[i]; !known.Has(f.UID) {
 				first(q).Add(request(after.Namespace, f.Member))
 			}
 		}

@@ -39,6 +39,8 @@ type try struct {
 	serial, attempts int32
 	// about names the OrgMember where another object keeps the record.
 	about string
+	// giveUp is until when a mail that is refused for now is tried again; zero for ever.
+	giveUp time.Time
 }
 
 // outcome is how a try ended, as the status of the member tells it.
@@ -92,7 +94,11 @@ func (d Deps) handOver(ctx context.Context, p *pass, t try, message mail.Message
 		o.rejectedAt = &now
 	case mail.Unavailable:
 		// When to try again is the matter of all mails together: see Post.
-	default:
+	case mail.Temporary, mail.Ambiguous:
+		if !t.giveUp.IsZero() && !now.Time.Before(t.giveUp) {
+			o.rejectedAt, o.reason, o.words = &now, t.rejected, o.words+"; it is tried no more"
+			break
+		}
 		next := metav1.NewTime(now.Add(rules.Retry(t.attempts, false, rand.Float64()))) //nolint:gosec // jitter needs no secret
 		o.nextAttemptAt = &next
 	}

@@ -51,7 +51,7 @@ func (r *MembershipMailReconciler) Reconcile(ctx context.Context, m *v1alpha1.Or
 	r.Post.stamps.use(c.stamp)
 	envelope := r.Invitations.envelope(h.Organization, m, record.Serial, sort, record.At.Time)
 	message, err := r.Invitations.Templates.Compose(envelope, content)
-	o := r.handOver(ctx, pass, try{mailing: membershipMailing(sort), serial: record.Serial, attempts: record.Attempts}, message, err)
+	o := r.handOver(ctx, pass, try{mailing: membershipMailing(sort), serial: record.Serial, attempts: record.Attempts, giveUp: rules.GiveUp(record.At)}, message, err)
 	return persist(ctx, r.Deps, m, o, func(fresh *v1alpha1.OrgMember) bool {
 		n := fresh.Status.MembershipNotice
 		if n == nil || !o.counts(n.Serial, n.SentAt) {

@@ -286,6 +286,31 @@ func TestFarewellRefusedForGood(t *testing.T) {
 	}
 }
 
+// Refused for now, for five days: that was it, and the address is not kept.
+func TestFarewellIsGivenUp(t *testing.T) {
+	h := operate(t).home(t)
+	acme, _ := h.found()
+	joe := h.joins("joe")
+	h.mail.say(refusedForNow)
+	h.delete(joe)
+	h.goes(joe)
+	h.eventually("an Event tells of it", func() error { return h.toldOf(acme, "MembershipMailDeferred") })
+	h.later(5*24*time.Hour - time.Hour)
+	h.eventually("a second try", func() error {
+		if h.get(acme); len(acme.Status.Farewells) != 1 || acme.Status.Farewells[0].Attempts != 2 || acme.Status.Farewells[0].NextAttemptAt == nil {
+			return fmt.Errorf("%+v", acme.Status.Farewells)
+		}
+		return nil
+	})
+	h.later(2 * time.Hour)
+	h.bidsFarewellTo(acme)
+	h.eventually("an Event tells of it", func() error { return h.toldOf(acme, "MembershipMailRejected") })
+	h.mail.say(nil)
+	h.later(24 * time.Hour)
+	h.settles()
+	h.mailed("joe", 0)
+}
+
 // The role of the owner before is told with the ownership, in one mail.
 func TestRoleThatFallsWithTheOwnership(t *testing.T) {
 	h := operate(t).home(t)

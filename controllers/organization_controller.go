@@ -132,6 +132,7 @@ func (r *OrganizationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	policies := &policyWatch{state: r.Facts.Guard}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("organization").
+		WithOptions(severalAtOnce).
 		For(&v1alpha1.Organization{}, ignoreMails).
 		// The one that was oldest goes: another comes into force.
 		Watches(&v1alpha1.Organization{}, w.eachIn(w.organizations), existenceMatters).

@@ -49,7 +49,7 @@ func (r *OwnershipMailReconciler) Reconcile(ctx context.Context, m *v1alpha1.Org
 	}
 	envelope := r.Invitations.envelope(h.Organization, m, notice.Record.Serial, sortOwnership, notice.Transfer.At.Time)
 	message, err := r.Invitations.Templates.Compose(envelope, content)
-	o := r.handOver(ctx, pass, try{mailing: r.mailing(), serial: notice.Record.Serial, attempts: notice.Record.Attempts}, message, err)
+	o := r.handOver(ctx, pass, try{mailing: r.mailing(), serial: notice.Record.Serial, attempts: notice.Record.Attempts, giveUp: rules.GiveUp(notice.Transfer.At)}, message, err)
 	return persist(ctx, r.Deps, m, o, func(fresh *v1alpha1.OrgMember) bool {
 		n := fresh.Status.OwnershipNotice
 		if n == nil || !o.counts(n.Serial, n.SentAt) {

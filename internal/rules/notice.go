@@ -98,6 +98,10 @@ func NextMembershipMail(h Home, m *v1alpha1.OrgMember) (record *v1alpha1.Members
 	return record, Never
 }
 
+// GiveUp is until when a mail that tells of something is tried again where the mail server refuses it for now: five days, as mail
+// servers do among themselves (RFC 5321, 4.5.4.1). News is old by then. An invitation is wanted until somebody withdraws it.
+func GiveUp(of metav1.Time) time.Time { return of.Add(5 * 24 * time.Hour) }
+
 // nextTry is the record of the next try of a mail, or when to look again. Neither: it went out, or was refused for good.
 func nextTry(d v1alpha1.MailDelivery, now time.Time) (next *v1alpha1.MailDelivery, at time.Time) {
 	switch {
