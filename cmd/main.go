@@ -9,8 +9,6 @@ import (
 	"os"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
@@ -83,7 +81,7 @@ func run(ctx context.Context, o options) error {
 	post := controllers.NewPost(controllers.PostConfig{
 		Rate: o.mailRate, Workers: o.mailWorkers, LimitPerOrganization: int32(o.mailLimit),
 		Clock: clock.RealClock{}, Recorder: recorder,
-		Subject: &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: o.leaderElectNamespace, Name: leaseName}},
+		Subject: lease(ctx, mgr.GetAPIReader(), o.leaderElectNamespace),
 	})
 	reader := facts.Reader{Reader: mgr.GetClient(), Clock: clock.RealClock{}, Guard: policies.State, UsernamePrefix: o.usernamePrefix}
 	if err := controllers.Setup(ctx, mgr, controllers.Deps{

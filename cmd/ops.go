@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -48,4 +51,17 @@ func ops(c cache.Cache, policies func(context.Context) (guard.State, error), out
 		}
 	})
 	return mux
+}
+
+// lease gives the lease that replicas take turns by, as it is now; by name alone when it cannot be read.
+func lease(ctx context.Context, live client.Reader, namespace string) func() runtime.Object {
+	return func() runtime.Object {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		now := &coordinationv1.Lease{}
+		if err := live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: leaseName}, now); err != nil {
+			now.Namespace, now.Name = namespace, leaseName
+		}
+		return now
+	}
 }

@@ -138,7 +138,7 @@ var aftermaths = map[mail.Kind]aftermath{
 		words: "mail sent but not confirmed", result: "ambiguous", again: true, heals: healsInTime},
 	mail.Permanent: {sent: "False/InvitationRejected", ready: "False/InvitationRejected", stalled: "True/InvitationRejected", event: "InvitationRejected",
 		words: "mail refused for good", result: "permanent", rejected: true, heals: healsByResend},
-	mail.Unavailable: {sent: "False/MailerUnavailable", ready: "False/InvitationDeferred", event: "MailerUnavailable",
+	mail.Unavailable: {sent: "False/MailerUnavailable", ready: "False/MailerUnavailable", event: "MailerUnavailable",
 		words: "mail server unavailable", result: "unavailable", heals: healsTogether},
 }
 

@@ -13,9 +13,7 @@ import (
 	"testing"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
@@ -50,7 +48,7 @@ func meet(t *testing.T, is fault, change func(*testing.T, *faulty)) *faulty {
 				t.Fatal(err)
 			}
 			d.Invitations.SMTP = smtp
-			d.Post.Subject = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: f.lease}}
+			d.Post.Subject = lease(f.lease)
 		}
 	})
 	f.home = o.home(t)

@@ -135,7 +135,7 @@ func TestMailServerDown(t *testing.T) {
 	mia := h.member("mia", v1alpha1.RoleMember)
 	h.create(mia)
 	h.becomes(mia, "InvitationSent", "False/MailerUnavailable")
-	h.becomes(mia, "Ready", "False/InvitationDeferred")
+	h.becomes(mia, "Ready", "False/MailerUnavailable")
 	if got := reading(mia, "Stalled"); got != "" {
 		t.Errorf("Stalled %q: the member is not to blame", got)
 	}
@@ -200,8 +200,16 @@ func TestResend(t *testing.T) {
 		t.Errorf("serial %d, declinedAt %v", mia.Status.Invitation.Serial, mia.Status.DeclinedAt)
 	}
 	// Whoever accepted is not asked again.
+	since := mia.Status.StateSince
+	h.clock.Step(2 * time.Second) // moments have whole seconds
 	editStatus(h, mia, accept)
 	h.becomes(mia, "Ready", "True/Active")
+	if !since.Before(mia.Status.StateSince) {
+		t.Errorf("Pending since %v, Active since %v", since, mia.Status.StateSince)
+	}
+	edit(h, mia, joined) // which changes nothing about how they joined
+	h.settles()
+	h.becomes(mia, "Accepted", "True/Accepted")
 	resend(h, mia, "and again")
 	h.restart(t)
 	h.becomes(mia, "Ready", "True/Active")

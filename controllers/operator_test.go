@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -163,7 +165,7 @@ func (o *operator) dependencies(t *testing.T, mgr manager.Manager) controllers.D
 		Post: controllers.NewPost(controllers.PostConfig{
 			Workers: 4, LimitPerOrganization: o.mailLimit,
 			Clock: o.clock, Recorder: mgr.GetEventRecorder("orgkeeper"),
-			Subject: &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "orgkeeper-" + strings.ToLower(t.Name())}},
+			Subject: lease("orgkeeper-" + strings.ToLower(t.Name())),
 		}),
 		Metrics: metrics,
 	}
@@ -249,5 +251,13 @@ func (l *logbook) check(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Logf("the operator's log:\n%s", strings.Join(l.lines[max(0, len(l.lines)-60):], "\n"))
+	}
+}
+
+// lease stands for the operator, of another version each time it is asked for.
+func lease(name string) func() runtime.Object {
+	var version atomic.Int64
+	return func() runtime.Object {
+		return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, ResourceVersion: strconv.FormatInt(version.Add(1), 10)}}
 	}
 }

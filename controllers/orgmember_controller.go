@@ -50,7 +50,8 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 	}
 	before := m.DeepCopy()
 	m.Status.MembershipNotice = rules.MembershipNotice(h, m, s)
-	m.Status.State, m.Status.Role, m.Status.Username, m.Status.Workspaces = s.State, s.Role, s.Username, &count
+	r.setState(m, s)
+	m.Status.Workspaces = &count
 	if _, robot := rules.Robot(m); s.Active && !robot && m.Status.AcceptedAt == nil {
 		// Activated without asking: from now on this is a fact, whatever becomes of spec.invitation.
 		now := metav1.NewTime(h.Now)
@@ -70,6 +71,14 @@ func (r *OrgMemberReconciler) reportDormancy(h rules.Home, m *v1alpha1.OrgMember
 		r.condition(m, v1alpha1.ConditionDormant, d.Status, d.Reason, d.Message)
 	}
 	return d.Wake
+}
+
+func (r *OrgMemberReconciler) setState(m *v1alpha1.OrgMember, s rules.Standing) {
+	if m.Status.State != s.State || m.Status.StateSince == nil {
+		now := metav1.NewTime(r.Clock.Now())
+		m.Status.StateSince = &now
+	}
+	m.Status.State, m.Status.Role, m.Status.Username = s.State, s.Role, s.Username
 }
 
 func (r *OrgMemberReconciler) reportAcceptance(m *v1alpha1.OrgMember, s rules.Standing) {
@@ -109,7 +118,7 @@ func (r *OrgMemberReconciler) finalize(ctx context.Context, h rules.Home, m *v1a
 		naming := slices.DeleteFunc(live, func(b rbacv1.RoleBinding) bool { return !rbac.Names(&b, s.Username) })
 		if len(naming) > 0 {
 			before := m.DeepCopy()
-			m.Status.State, m.Status.Role, m.Status.Username = s.State, s.Role, s.Username
+			r.setState(m, s)
 			s.Verdict.Message = "access in " + strings.Join(namespacesOf(naming), ", ") + " ends; then the member goes"
 			return r.finish(ctx, before, m, s.Verdict, r.Clock.Now().Add(lookAgain))
 		}

@@ -27,13 +27,14 @@ type PostConfig struct {
 	Rate float64
 	// Workers is how many mails are tried at once. At least 1.
 	Workers int
-	// LimitPerOrganization is how many invitations and reminders an organization's members are sent in a day; 0 for no limit.
+	// LimitPerOrganization is how many mails about invitations, roles and ends of memberships an organization's members are sent in a day; 0 for no limit.
 	LimitPerOrganization int32
 	// Clock tells the time.
 	Clock clock.PassiveClock
-	// Recorder emits Events about Subject, which stands for the operator.
+	// Recorder emits Events about Subject, which stands for the operator. Asked for anew each time: Events about the same version
+	// of an object are counted as one, and have the words of the first.
 	Recorder events.EventRecorder
-	Subject  runtime.Object
+	Subject  func() runtime.Object
 }
 
 // Post is what all senders share: the rate, the number of connections, and what is known of the mail server. When no mail
@@ -178,9 +179,9 @@ func (a *pass) tell(err *mail.Error) {
 
 	switch {
 	case before.Failures == 0 && after.Failures > 0:
-		p.Recorder.Eventf(p.Subject, nil, corev1.EventTypeWarning, v1alpha1.ReasonMailerUnavailable, "Send", "no mail can be sent: %s", words)
+		p.Recorder.Eventf(p.Subject(), nil, corev1.EventTypeWarning, v1alpha1.ReasonMailerUnavailable, "Send", "no mail can be sent: %s", words)
 	case before.Failures > 0 && after.Failures == 0:
-		p.Recorder.Eventf(p.Subject, nil, corev1.EventTypeNormal, v1alpha1.ReasonMailerReady, "Send", "mails are being sent again")
+		p.Recorder.Eventf(p.Subject(), nil, corev1.EventTypeNormal, v1alpha1.ReasonMailerReady, "Send", "mails are being sent again")
 	}
 }
 

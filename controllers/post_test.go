@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-smtp"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -88,6 +89,22 @@ orgkeeper_mailer_ready %d
 	}
 	ready(1)
 	h.ownEvent(t, "MailerReady")
+
+	// The next outage has words of its own.
+	h.mail.say(&smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "TLS is wanted here"})
+	h.create(h.member("zoe", v1alpha1.RoleMember))
+	h.eventually("an Event in other words", func() error {
+		var events corev1.EventList
+		if err := admin.List(t.Context(), &events, client.InNamespace("default")); err != nil {
+			return err
+		}
+		for _, e := range events.Items {
+			if e.Reason == "MailerUnavailable" && strings.Contains(e.Message, "TLS is wanted here") {
+				return nil
+			}
+		}
+		return errors.New("none")
+	})
 }
 
 // An organization causes no more mails in a day than it may, whatever its people do. Those who wait go out by themselves, in

@@ -206,6 +206,10 @@ type OrgMemberStatus struct {
 	// +optional
 	State MemberState `json:"state,omitempty"`
 
+	// stateSince is when the present state began, as far as the operator saw it.
+	// +optional
+	StateSince *metav1.Time `json:"stateSince,omitempty"`
+
 	// role is the role in force: spec.role, or Admin for the owner. While the Organization's condition PolicyEnforced is False,
 	// a new role gives nothing yet.
 	// +optional

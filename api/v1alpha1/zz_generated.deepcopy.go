@@ -263,6 +263,10 @@ func (in *OrgMemberStatus) DeepCopyInto(out *OrgMemberStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.StateSince != nil {
+		in, out := &in.StateSince, &out.StateSince
+		*out = (*in).DeepCopy()
+	}
 	if in.Invitation != nil {
 		in, out := &in.Invitation, &out.Invitation
 		*out = new(InvitationStatus)

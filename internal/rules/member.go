@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"golang.org/x/text/cases"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
@@ -227,8 +228,11 @@ func acceptance(m *v1alpha1.OrgMember, now time.Time, robot bool) (metav1.Condit
 	return metav1.ConditionUnknown, v1alpha1.ReasonAwaitingAcceptance
 }
 
-// acceptedReason says how a member joined. Nobody accepts who was not invited, whatever the mode says by now.
+// acceptedReason says how a member joined, which stays so whatever the mode says later. Nobody accepts who was not invited.
 func acceptedReason(m *v1alpha1.OrgMember) string {
+	if c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionAccepted); c != nil && c.Status == metav1.ConditionTrue {
+		return c.Reason
+	}
 	if activatedWithoutAsking(m) || m.Status.Invitation == nil {
 		return v1alpha1.ReasonActivatedWithoutAsking
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 )
 
@@ -65,6 +67,8 @@ func stateVerdict(s Standing, m *v1alpha1.OrgMember, now time.Time) Verdict {
 func invitationVerdict(m *v1alpha1.OrgMember) Verdict {
 	i := m.Status.Invitation
 	switch {
+	case unavailable(m):
+		return reconciling(v1alpha1.ReasonMailerUnavailable, "the invitation of "+m.Name+" goes out when the mail server can be used again; that is the platform's to mend")
 	case i == nil:
 		return reconciling(v1alpha1.ReasonInvitationQueued, "the invitation of "+m.Name+" is about to be sent")
 	case i.SentAt != nil:
@@ -78,4 +82,10 @@ func invitationVerdict(m *v1alpha1.OrgMember) Verdict {
 		return reconciling(v1alpha1.ReasonInvitationDeferred, "the invitation of "+m.Name+" could not be sent yet: "+i.LastError)
 	}
 	return reconciling(v1alpha1.ReasonInvitationQueued, "the invitation of "+m.Name+" is about to be sent")
+}
+
+// unavailable says that an invitation waits for the end of an outage, as its sender noted.
+func unavailable(m *v1alpha1.OrgMember) bool {
+	c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionInvitationSent)
+	return c != nil && c.Reason == v1alpha1.ReasonMailerUnavailable
 }

@@ -299,6 +299,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: state
       type:
         namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.MemberState
+    - name: stateSince
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: username
       type:
         scalar: string

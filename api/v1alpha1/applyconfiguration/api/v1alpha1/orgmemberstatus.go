@@ -22,6 +22,8 @@ type OrgMemberStatusApplyConfiguration struct {
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// state is Pending, Active, Declined, Expired or Suspended. Only Active has access.
 	State *apiv1alpha1.MemberState `json:"state,omitempty"`
+	// stateSince is when the present state began, as far as the operator saw it.
+	StateSince *metav1.Time `json:"stateSince,omitempty"`
 	// role is the role in force: spec.role, or Admin for the owner. While the Organization's condition PolicyEnforced is False,
 	// a new role gives nothing yet.
 	Role *apiv1alpha1.Role `json:"role,omitempty"`
@@ -78,6 +80,14 @@ func (b *OrgMemberStatusApplyConfiguration) WithConditions(values ...*v1.Conditi
 // If called multiple times, the State field is set to the value of the last call.
 func (b *OrgMemberStatusApplyConfiguration) WithState(value apiv1alpha1.MemberState) *OrgMemberStatusApplyConfiguration {
 	b.State = &value
+	return b
+}
+
+// WithStateSince sets the StateSince field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the StateSince field is set to the value of the last call.
+func (b *OrgMemberStatusApplyConfiguration) WithStateSince(value metav1.Time) *OrgMemberStatusApplyConfiguration {
+	b.StateSince = &value
 	return b
 }
 
