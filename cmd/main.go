@@ -83,10 +83,14 @@ func run(ctx context.Context, o options) error {
 		Clock: clock.RealClock{}, Recorder: recorder,
 		Subject: &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: o.leaderElectNamespace, Name: leaseName}},
 	})
+	unassigner, err := controllers.NewUnassigner(config, controllers.UnassignConfig{Kinds: o.assignable, Page: 500})
+	if err != nil {
+		return err
+	}
 	reader := facts.Reader{Reader: mgr.GetClient(), Clock: clock.RealClock{}, Guard: policies.State, UsernamePrefix: o.usernamePrefix}
 	if err := controllers.Setup(ctx, mgr, controllers.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Facts: reader, Clock: reader.Clock, Post: post, Metrics: counters,
-		Recorder: recorder, Roles: o.roles, Invitations: invitations,
+		Recorder: recorder, Roles: o.roles, Invitations: invitations, Unassigner: unassigner,
 	}); err != nil {
 		return err
 	}

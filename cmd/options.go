@@ -15,7 +15,9 @@ import (
 	"go.uber.org/zap/zapcore"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/controllers"
+	"github.com/orgkeeper/orgkeeper/internal/assignee"
 	"github.com/orgkeeper/orgkeeper/internal/invite"
 	"github.com/orgkeeper/orgkeeper/internal/mail"
 	"github.com/orgkeeper/orgkeeper/internal/portal"
@@ -42,6 +44,7 @@ type options struct {
 	mailRate             float64
 	mailWorkers          int
 	mailLimit            int
+	assignable           assignee.Kinds
 	log                  zap.Options
 }
 
@@ -80,6 +83,7 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.Float64Var(&o.mailRate, "mail-rate", 10, "how many mails to try in a second, at most; 0: no limit")
 	fs.IntVar(&o.mailWorkers, "mail-workers", 4, "how many mails to try at once, at most; each takes a connection to the mail server")
 	fs.IntVar(&o.mailLimit, "mail-limit-per-organization", 200, "how many mails about invitations, roles and ends of memberships an organization's members are sent in any 24 hours, at most; the others wait; 0: no limit")
+	fs.Var(&o.assignable, "assignable", "kinds whose objects lose the label "+v1alpha1.LabelAssignee+" when the member it names leaves, such as contacts.crm.example.com,configmaps; *: all that are granted; see docs/leaving.md")
 	o.log.StacktraceLevel = zapcore.DPanicLevel // an error that a retry mends needs no stack
 	o.log.BindFlags(fs)
 }
