@@ -83,7 +83,7 @@ func run(ctx context.Context, o options) error {
 		Clock: clock.RealClock{}, Recorder: recorder,
 		Subject: &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: o.leaderElectNamespace, Name: leaseName}},
 	})
-	unassigner, err := controllers.NewUnassigner(config, controllers.UnassignConfig{Kinds: o.assignable, Page: 500})
+	unassigner, err := controllers.NewUnassigner(config, controllers.UnassignConfig{Kinds: o.assignable, Page: 500, Timeout: 30 * time.Second})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -39,6 +40,8 @@ type UnassignConfig struct {
 	Kinds assignee.Kinds
 	// Page is how many objects to read at once.
 	Page int64
+	// Timeout is how long the answer to one request may take.
+	Timeout time.Duration
 }
 
 // Unassigner knows who leaves and how far the objects that are assigned to them are. One that is nil unassigns nothing.
@@ -77,8 +80,6 @@ const (
 	unassignPatience = time.Hour
 	unassignMinDelay = time.Second
 	unassignMaxDelay = 5 * time.Minute
-	// unassignTimeout is how long the answer to one request may take.
-	unassignTimeout = 30 * time.Second
 )
 
 // NewUnassigner gives one with connections of its own; nil when there are no kinds. It is not limited but in how much it does at
@@ -88,7 +89,8 @@ func NewUnassigner(c *rest.Config, u UnassignConfig) (*Unassigner, error) {
 		return nil, nil
 	}
 	c = rest.CopyConfig(c)
-	c.QPS, c.Timeout = -1, unassignTimeout
+	c.QPS, c.Timeout = -1, u.Timeout
+	c.Wrap(func(rt http.RoundTripper) http.RoundTripper { return impatient{rt} })
 	objects, err := metadata.NewForConfig(c)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of metadata: %w", err)
@@ -105,6 +107,19 @@ func NewUnassigner(c *rest.Config, u UnassignConfig) (*Unassigner, error) {
 		UnassignConfig: u, metadata: objects, discovery: kinds, reviews: reviews,
 		leavers: map[types.UID]*leaver{}, forbidden: map[types.UID]string{},
 	}, nil
+}
+
+// impatient takes the wish to be asked again out of answers: client-go would do so up to ten times, and forget the reason given. A
+// kind whose conversion webhook is gone answers so. Its turn comes again in the next round.
+type impatient struct{ http.RoundTripper }
+
+// RoundTrip is that of the transport behind.
+func (i impatient) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := i.RoundTripper.RoundTrip(r)
+	if err == nil {
+		answer.Header.Del("Retry-After")
+	}
+	return answer, err
 }
 
 // keeps says why somebody whose access has ended is not to go yet; empty when they may. When the organization goes as a whole

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
@@ -145,7 +148,7 @@ func (r *round) unassign(ctx context.Context, w *v1alpha1.Workspace, kind schema
 }
 
 // take takes the label off an object, if it is there and still names the member. The API server tells a label that says something
-// else by now from a patch that is refused by nothing but words, so the object is looked at again.
+// else by now from a change that it refuses by nothing but words, so the object is looked at again: by a list, which is granted.
 func take(ctx context.Context, objects metadata.ResourceInterface, name, member string) (taken bool, err error) {
 	patch, err := assignee.Patch(member)
 	if err != nil {
@@ -155,11 +158,11 @@ func take(ctx context.Context, objects metadata.ResourceInterface, name, member 
 	if !apierrors.IsInvalid(err) {
 		return err == nil, ignoreGone(err)
 	}
-	o, lookErr := objects.Get(ctx, name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(lookErr):
-		return false, nil
-	case lookErr == nil && o.Labels[v1alpha1.LabelAssignee] != member:
+	still, lookErr := objects.List(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String(),
+		LabelSelector: labels.Set{v1alpha1.LabelAssignee: member}.String(),
+	})
+	if lookErr == nil && len(still.Items) == 0 {
 		return false, nil
 	}
 	return false, err
@@ -185,6 +188,10 @@ func (r *round) count(member string, w *v1alpha1.Workspace, kind schema.GroupVer
 }
 
 func (r *round) fault(member string, w *v1alpha1.Workspace, kind string, err error) {
+	var request *url.Error
+	if errors.As(err, &request) {
+		err = request.Err // the address helps nobody
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.faults[member] == nil {
