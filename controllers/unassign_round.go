@@ -188,8 +188,7 @@ func (r *round) count(member string, w *v1alpha1.Workspace, kind schema.GroupVer
 }
 
 func (r *round) fault(member string, w *v1alpha1.Workspace, kind string, err error) {
-	var request *url.Error
-	if errors.As(err, &request) {
+	if request, ok := errors.AsType[*url.Error](err); ok {
 		err = request.Err // the address helps nobody
 	}
 	r.mu.Lock()
@@ -236,8 +235,7 @@ func (r *round) trouble(member string) string {
 
 // judge counts an error about a kind, unless it is one that comes at once and concerns one object.
 func (r *round) judge(kind schema.GroupVersionResource, err error) {
-	var status apierrors.APIStatus
-	if errors.As(err, &status) && status.Status().Code < http.StatusInternalServerError && !apierrors.IsTooManyRequests(err) {
+	if status, ok := errors.AsType[apierrors.APIStatus](err); ok && status.Status().Code < http.StatusInternalServerError && !apierrors.IsTooManyRequests(err) {
 		return
 	}
 	r.mu.Lock()

@@ -56,6 +56,7 @@ func standInOperator(args []string) error {
 	from := flags.String("mail-from", "", "")
 	server := flags.String("smtp-address", "", "")
 	_ = flags.String("smtp-tls", "", "")
+	_ = flags.String("assignable", "", "")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

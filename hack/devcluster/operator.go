@@ -79,6 +79,7 @@ func (c *cluster) startOperator(ctx context.Context, binary string) error {
 			"--invitation-keys-dir=" + c.path("keys"),
 			"--mail-from=invitations@orgkeeper.example",
 			"--smtp-address=" + localAddress(c.ports.SMTP), "--smtp-tls=none",
+			"--assignable=*",
 		},
 	})
 	if err != nil {
