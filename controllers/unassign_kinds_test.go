@@ -140,6 +140,32 @@ func (h *home) served(kind schema.GroupVersionKind) {
 	})
 }
 
+// silent registers an API server that does not answer.
+func (h *home) silent(group string) client.Object {
+	h.t.Helper()
+	service := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+		"group": group, "version": "v1", "groupPriorityMinimum": int64(100), "versionPriority": int64(100), "insecureSkipTLSVerify": true,
+		"service": map[string]any{"namespace": "default", "name": "nowhere"},
+	}}}
+	service.SetAPIVersion("apiregistration.k8s.io/v1")
+	service.SetKind("APIService")
+	service.SetName("v1." + group)
+	h.create(service)
+	// As long as it is there no namespace can be deleted.
+	h.t.Cleanup(func() { _ = admin.Delete(context.Background(), service) })
+	h.eventually(group+" is silent", func() error {
+		if out, err := plane.Run(h.t.Context(), "get", "--raw", "/apis/"+group+"/v1"); err == nil {
+			return errors.New(out)
+		}
+		out, err := plane.Run(h.t.Context(), "get", "--raw", "/apis")
+		if err == nil && !strings.Contains(out, group) {
+			err = errors.New("it is not known yet")
+		}
+		return err
+	})
+	return service
+}
+
 // grant lets the operator list and patch a kind, as a platform would.
 func (h *home) grant(group, resource string) {
 	h.t.Helper()

@@ -235,7 +235,8 @@ func (r *round) trouble(member string) string {
 
 // judge counts an error about a kind, unless it is one that comes at once and concerns one object.
 func (r *round) judge(kind schema.GroupVersionResource, err error) {
-	if status, ok := errors.AsType[apierrors.APIStatus](err); ok && status.Status().Code < http.StatusInternalServerError && !apierrors.IsTooManyRequests(err) {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) && status.Status().Code < http.StatusInternalServerError && !apierrors.IsTooManyRequests(err) {
 		return
 	}
 	r.mu.Lock()

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
@@ -36,6 +36,14 @@ func TestUnassign(t *testing.T) {
 	// A namespace that says it is the organization's, and is not.
 	other := h.existing(h.name+"-other", nil)
 	h.assigned(contact, other.Name, "mia", 1)
+	// A workspace that lost its namespace.
+	lost := h.workspace("lost")
+	h.create(lost)
+	h.becomes(lost, "Ready", "True/Ready")
+	h.assigned(contact, h.in("lost"), "mia", 1)
+	edit(h, namespace(h.in("lost")), func(ns *corev1.Namespace) { delete(ns.Annotations, v1alpha1.AnnotationWorkspaceUID) })
+	h.becomes(lost, "Ready", "False/NamespaceConflict")
+	h.discard(h.in("lost"))
 	all := map[string]int{"mia": 3*smallPage + 1, "bob": 2 * smallPage, "nobody": 1}
 
 	for name, c := range map[string]struct {
@@ -66,6 +74,7 @@ func TestUnassign(t *testing.T) {
 	h.isAssigned(configMap, h.in("api"), map[string]int{"": 1})
 	h.isAssigned(contact, h.name, map[string]int{"mia": 1})
 	h.isAssigned(contact, other.Name, map[string]int{"mia": 1})
+	h.isAssigned(contact, h.in("lost"), map[string]int{"mia": 1})
 	h.isAssigned(plate, h.in("web"), map[string]int{"mia": 1})
 
 	h.delete(members["bob"])
@@ -99,6 +108,22 @@ func TestUnassignWhateverIsGranted(t *testing.T) {
 	h.isAssigned(configMap, h.in("web"), map[string]int{"mia": 1})
 	h.tells(v1alpha1.ReasonUnassigned, map[string][]string{"web": {"2 contacts.crm.example.com of mia, who left, lost their assignee"}})
 	h.tells(v1alpha1.ReasonUnassignForbidden, map[string][]string{})
+}
+
+// An API server that somebody added and that is down keeps nobody, unless its kinds were granted: then it is asked again.
+func TestUnassignSilentGroup(t *testing.T) {
+	h := operate(t, unassigning(t, "*", nil)).home(t)
+	members := h.two("mia", "bob")
+	service := h.silent("readings.example.com")
+	h.delete(members["mia"])
+	h.goes(members["mia"])
+	h.grant("readings.example.com", "readings")
+	h.delete(members["bob"])
+	h.nobodyNamedSoon(h.user("bob"))
+	h.waitsFor(members["bob"], "in web, *.readings.example.com: ")
+	h.delete(service)
+	h.goes(members["bob"])
+	h.tells(v1alpha1.ReasonUnassignFailed, map[string][]string{})
 }
 
 // What is given to somebody else, or to nobody, or deleted in the moment between looking and writing stays so.
@@ -143,18 +168,14 @@ func TestUnassignAfterReassignment(t *testing.T) {
 func TestUnassignAcrossRestarts(t *testing.T) {
 	const before = 9
 	var patches atomic.Int32
+	var second atomic.Bool
 	var middle sync.Once
 	reached := make(chan struct{})
 	o := operate(t, unassigning(t, "contacts.crm.example.com", intercept("contacts", func(r *http.Request, _ string) error {
-		if patches.Add(1) <= before {
+		if patches.Add(1) <= before || second.Load() {
 			return nil
 		}
-		select {
-		case <-reached: // the second operator
-			return nil
-		default:
-		}
-		middle.Do(func() { time.AfterFunc(0, func() { close(reached) }) })
+		middle.Do(func() { close(reached) })
 		<-r.Context().Done()
 		return r.Context().Err()
 	})))
@@ -173,6 +194,7 @@ func TestUnassignAcrossRestarts(t *testing.T) {
 		t.Fatalf("%d of %d left: that is not the middle", left, 4*smallPage)
 	}
 	h.delete(members["bob"])
+	second.Store(true)
 	o.start(t)
 	h.goes(members["mia"], members["bob"])
 	h.isAssigned(contact, h.in("web"), map[string]int{"": 4*smallPage + 1})
