@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -266,4 +267,28 @@ func TestUnassignBrokenKind(t *testing.T) {
 	h.waitsFor(members["tom"], "parcels.post.example.com: list: ")
 	h.delete(h.organization("acme", "jane"))
 	h.goes(h.organization("acme", "jane"), members["tom"])
+}
+
+// What docs/leaving.md shows of the sample is so.
+func TestUnassignSample(t *testing.T) {
+	h := operate(t, idle).home(t)
+	h.contacts()
+	h.create(namespace("acme--web"))
+	h.discard("acme--web")
+	if err := plane.Apply(t.Context(), "config/samples/crm/10-contacts.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	shown, err := plane.Run(t.Context(), "get", "contacts", "--namespace", "acme--web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile("../docs/leaving.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(shown) {
+		if line = strings.TrimRight(line, " \n"); !strings.Contains(string(doc), line+"\n") {
+			t.Errorf("docs/leaving.md does not show %q", line)
+		}
+	}
 }
