@@ -83,10 +83,14 @@ func run(ctx context.Context, o options) error {
 		Clock: clock.RealClock{}, Recorder: recorder,
 		Subject: lease(ctx, mgr.GetAPIReader(), o.leaderElectNamespace),
 	})
+	unassigner, err := controllers.NewUnassigner(config, controllers.UnassignConfig{Kinds: o.assignable, Page: 500, Timeout: 30 * time.Second})
+	if err != nil {
+		return err
+	}
 	reader := facts.Reader{Reader: mgr.GetClient(), Clock: clock.RealClock{}, Guard: policies.State, UsernamePrefix: o.usernamePrefix}
 	if err := controllers.Setup(ctx, mgr, controllers.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Facts: reader, Clock: reader.Clock, Post: post, Metrics: counters,
-		Recorder: recorder, Roles: o.roles, Invitations: invitations, ActivityWatched: o.activity.Enabled(),
+		Recorder: recorder, Roles: o.roles, Invitations: invitations, ActivityWatched: o.activity.Enabled(), Unassigner: unassigner,
 	}); err != nil {
 		return err
 	}

@@ -15,8 +15,10 @@ import (
 	"go.uber.org/zap/zapcore"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/controllers"
 	"github.com/orgkeeper/orgkeeper/internal/activity"
+	"github.com/orgkeeper/orgkeeper/internal/assignee"
 	"github.com/orgkeeper/orgkeeper/internal/invite"
 	"github.com/orgkeeper/orgkeeper/internal/mail"
 	"github.com/orgkeeper/orgkeeper/internal/portal"
@@ -44,6 +46,7 @@ type options struct {
 	mailWorkers          int
 	mailLimit            int
 	activity             activity.Config
+	assignable           assignee.Kinds
 	log                  zap.Options
 	// rest is what stands behind the flags.
 	rest []string
@@ -86,6 +89,7 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.IntVar(&o.mailWorkers, "mail-workers", 4, "how many mails to try at once, at most; each takes a connection to the mail server, which is kept for a while")
 	fs.IntVar(&o.mailLimit, "mail-limit-per-organization", 200, "how many mails about invitations, roles and ends of memberships an organization's members are sent in any 24 hours, at most; the others wait; 0: no limit")
 	bindActivity(fs, &o.activity)
+	fs.Var(&o.assignable, "assignable", "kinds whose objects lose the label "+v1alpha1.LabelAssignee+" when the member it names leaves, such as contacts.crm.example.com,configmaps; *: all that are granted; see docs/leaving.md")
 	o.log.StacktraceLevel = zapcore.DPanicLevel // an error that a retry mends needs no stack
 	o.log.BindFlags(fs)
 }

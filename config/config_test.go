@@ -11,9 +11,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/assignee"
 	"github.com/orgkeeper/orgkeeper/test/config"
 )
 
@@ -147,6 +150,41 @@ func TestSamplesFitTheTypes(t *testing.T) {
 		if count[kind] == 0 {
 			t.Errorf("no sample of kind %s", kind)
 		}
+	}
+}
+
+// TestAssignableGrantsNothing: which kinds are unassigned is the platform's to say, by ClusterRoles that are gathered. The sample's
+// gives no more than that takes.
+func TestAssignableGrantsNothing(t *testing.T) {
+	gathers := clusterRoles(t)["orgkeeper:assignable"]
+	if len(gathers.Rules) > 0 || gathers.AggregationRule == nil || len(gathers.AggregationRule.ClusterRoleSelectors) != 1 {
+		t.Fatalf("orgkeeper:assignable is not a ClusterRole that only gathers: %v, %v", gathers.Rules, gathers.AggregationRule)
+	}
+	selector, err := metav1.LabelSelectorAsSelector(&gathers.AggregationRule.ClusterRoleSelectors[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	gathered := 0
+	for _, d := range documents(t, "samples/crm") {
+		if kindOf(t, d) != "ClusterRole" {
+			continue
+		}
+		var role rbacv1.ClusterRole
+		if err := yaml.UnmarshalStrict(d.content, &role); err != nil {
+			t.Fatalf("%s: %v", d.file, err)
+		}
+		if !selector.Matches(labels.Set(role.Labels)) {
+			continue
+		}
+		gathered++
+		for _, rule := range role.Rules {
+			if !slices.Equal(rule.Verbs, assignee.Verbs) {
+				t.Errorf("%s: %v is not what unassigning takes: %v", role.Name, rule, assignee.Verbs)
+			}
+		}
+	}
+	if gathered != 1 {
+		t.Errorf("%d ClusterRoles of the sample are gathered", gathered)
 	}
 }
 

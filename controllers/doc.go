@@ -16,6 +16,8 @@
 //	workspaceassignment  WorkspaceAssignment, Organization,     finalizer, owner reference, status         Ready Reconciling Stalled
 //	                     OrgMember, Workspace, RoleBinding,
 //	                     home Namespace
+//	unassign             those whom orgmember hands over        labels of what is assigned to who leaves;
+//	                                                            Events
 //	policy               policies                               Events about them
 //
 // Policies are the ValidatingAdmissionPolicies and bindings of config/policy. While one is not installed as shipped

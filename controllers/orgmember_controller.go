@@ -100,8 +100,8 @@ var acceptedMessage = map[string]string{
 	v1alpha1.ReasonAwaitingAcceptance:     "the person has not answered yet",
 }
 
-// finalize lets a member go once no live RoleBinding of the organization names them, and it is on record that they are to be
-// told.
+// finalize lets a member go once no live RoleBinding of the organization names them, nothing is assigned to them any more, and it
+// is on record that they are to be told.
 func (r *OrgMemberReconciler) finalize(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, s rules.Standing) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(m, v1alpha1.FinalizerMember) {
 		return ctrl.Result{}, nil
@@ -117,16 +117,24 @@ func (r *OrgMemberReconciler) finalize(ctx context.Context, h rules.Home, m *v1a
 		}
 		naming := slices.DeleteFunc(live, func(b rbacv1.RoleBinding) bool { return !rbac.Names(&b, s.Username) })
 		if len(naming) > 0 {
-			before := m.DeepCopy()
-			r.setState(m, s)
-			s.Verdict.Message = "access in " + strings.Join(namespacesOf(naming), ", ") + " ends; then the member goes"
-			return r.finish(ctx, before, m, s.Verdict, r.Clock.Now().Add(lookAgain))
+			return r.linger(ctx, m, s, "access in "+strings.Join(namespacesOf(naming), ", ")+" ends; then the member goes")
 		}
+	}
+	if why := r.Unassigner.keeps(h, m); why != "" {
+		return r.linger(ctx, m, s, why)
 	}
 	if rules.DueFarewell(h, m, s) && !rules.Noted(h.Organization, m) {
 		return r.wakeAt(r.Clock.Now().Add(lookAgain)), nil // the Organization's own controller notes it
 	}
 	return ctrl.Result{}, r.release(ctx, m, v1alpha1.FinalizerMember)
+}
+
+// linger says what somebody who leaves waits for.
+func (r *OrgMemberReconciler) linger(ctx context.Context, m *v1alpha1.OrgMember, s rules.Standing, why string) (ctrl.Result, error) {
+	before := m.DeepCopy()
+	r.setState(m, s)
+	s.Verdict.Message = why
+	return r.finish(ctx, before, m, s.Verdict, r.Clock.Now().Add(lookAgain))
 }
 
 // confirmNotOwner fails as a lost race does when the API server knows that an admin who is about to go owns the organization
@@ -178,5 +186,6 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.memberOfAssignment), assignmentMatters).
 		Watches(bindingKind, w.eachFirst(w.leavingMembers)).
 		WatchesMetadata(namespaceKind, w.eachHome(w.members), terminationMatters).
+		WatchesRawSource(r.Unassigner.goings()).
 		Complete(reconciler(r.Client, r))
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/orgkeeper/orgkeeper/internal/rbac"
 )
 
-// Deps is what the controllers work with. All fields are required.
+// Deps is what the controllers work with. All fields but Unassigner are required.
 type Deps struct {
 	// Client writes, and reads from the cache.
 	Client client.Client
@@ -41,6 +41,8 @@ type Deps struct {
 	Post *Post
 	// Metrics counts them.
 	Metrics *Metrics
+	// Unassigner takes the assignee off the objects of who left. Nil: no kinds have assignees.
+	Unassigner *Unassigner
 }
 
 // CacheOptions keeps the cache to what is ours: of RoleBindings, only those that carry our label, and of all objects only
@@ -85,6 +87,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
 		(&OwnershipMailReconciler{d}).SetupWithManager,
 		(&MembershipMailReconciler{d}).SetupWithManager,
 		(&FarewellReconciler{d}).SetupWithManager,
+		(&UnassignReconciler{d}).SetupWithManager,
 		(&WorkspaceReconciler{d}).SetupWithManager,
 		(&WorkspaceAssignmentReconciler{d}).SetupWithManager,
 		(&PolicyReconciler{Deps: d}).SetupWithManager,

@@ -182,6 +182,14 @@ const (
 	ReasonNamespaceTerminating = "NamespaceTerminating"
 	// ReasonNamespaceAdopted: the namespace existed already and consented.
 	ReasonNamespaceAdopted = "NamespaceAdopted"
+	// ReasonUnassigned: objects in the workspace lost their assignee (LabelAssignee), who left. Of Events alone, as are the next
+	// two.
+	ReasonUnassigned = "Unassigned"
+	// ReasonUnassignForbidden: the platform named kinds by --assignable that the operator may not list and patch in the
+	// workspace. Their objects keep their assignees.
+	ReasonUnassignForbidden = "UnassignForbidden"
+	// ReasonUnassignFailed: objects keep an assignee who left, since their kind could not be listed or patched for an hour.
+	ReasonUnassignFailed = "UnassignFailed"
 )
 
 // Reasons of a WorkspaceAssignment and of its parts in status.workspaces.

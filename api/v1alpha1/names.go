@@ -7,6 +7,10 @@ const (
 	LabelOrganization = "orgkeeper.dev/organization"
 	// LabelWorkspace is on each workspace namespace and on the RoleBindings in it. Its value is the Workspace's name.
 	LabelWorkspace = "orgkeeper.dev/workspace"
+	// LabelAssignee is on objects in workspaces that somebody is to see to: contacts, tickets, any kind. Its value is the name of
+	// an OrgMember, at most 63 characters. Tenants write it. When that OrgMember is deleted, the operator takes it off the kinds
+	// that its flag --assignable names.
+	LabelAssignee = "orgkeeper.dev/assignee"
 	// LabelManagedBy is the recommended label of Kubernetes for the tool that keeps an object. RoleBindings and the namespaces
 	// that orgkeeper created say ManagedBy.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
@@ -26,7 +30,8 @@ const (
 
 	// FinalizerOrganization keeps an Organization until nobody has a role in its home namespace through it.
 	FinalizerOrganization = "orgkeeper.dev/organization"
-	// FinalizerMember keeps an OrgMember until no RoleBinding of the organization names its user.
+	// FinalizerMember keeps an OrgMember until no RoleBinding of the organization names its user, and what is assigned to them
+	// lost LabelAssignee.
 	FinalizerMember = "orgkeeper.dev/member"
 	// FinalizerWorkspace keeps a Workspace until its namespace is gone or released.
 	FinalizerWorkspace = "orgkeeper.dev/workspace"

@@ -59,6 +59,7 @@ func standInOperator(args []string) error {
 	for _, name := range []string{"bind-address", "tls-cert-file", "tls-key-file", "client-ca-file", "client-names", "impersonators"} {
 		_ = flags.String("activity-"+name, "", "")
 	}
+	_ = flags.String("assignable", "", "")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

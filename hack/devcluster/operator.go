@@ -106,6 +106,7 @@ func (c *cluster) startOperator(ctx context.Context, binary string) error {
 			"--activity-client-ca-file=" + c.authority.files().cert, "--activity-client-names=" + auditUser,
 			// The admin's kubeconfig is all there is to try people with: kubectl --as jane@acme.example is jane here.
 			"--activity-impersonators=devcluster:admin",
+			"--assignable=*",
 		},
 	})
 	if err != nil {
