@@ -90,7 +90,7 @@ func run(ctx context.Context, o options) error {
 	}); err != nil {
 		return err
 	}
-	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.PolicyCollector{State: reader.Guard}, post.Collector())
+	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.OrganizationCollector{Reader: mgr.GetCache()}, controllers.PolicyCollector{State: reader.Guard}, post.Collector())
 	if err := addServers(mgr, o, portal.Config{
 		Verify: invitations.Keys.Verify,
 		Store:  portal.ClusterStore{Facts: reader, Live: mgr.GetAPIReader(), Client: mgr.GetClient(), Recorder: recorder},

@@ -214,6 +214,8 @@ func (r *InvitationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.OrgMember{}, ignoreActivity).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
 		Watches(&v1alpha1.Organization{}, w.invitationRulesChanged()).
+		Watches(&v1alpha1.Organization{}, w.subscriptionChanged(w.members)).
+		Watches(&v1alpha1.Organization{}, seatOffered()).
 		WatchesRawSource(r.Post.ends(invitationSender)).
 		Complete(reconciler(r.Client, r))
 }

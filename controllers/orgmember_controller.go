@@ -56,6 +56,9 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 		m.Status.AcceptedAt = &now
 	}
 	r.reportAcceptance(m, s)
+	if s.Verdict.Reason == v1alpha1.ReasonProgressing {
+		wake = rules.Earliest(wake, r.Clock.Now().Add(lookAgain)) // somebody else may be given the seat
+	}
 	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(s.Wake, wake))
 }
 
@@ -151,6 +154,8 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.OrgMember{}, w.each(w.duplicates), existenceMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
 		Watches(&v1alpha1.Organization{}, w.invitationRulesChanged()).
+		Watches(&v1alpha1.Organization{}, w.subscriptionChanged(w.members)).
+		Watches(&v1alpha1.Organization{}, seatOffered()).
 		Watches(&v1alpha1.Organization{}, farewellNoted()).
 		Watches(&v1alpha1.Workspace{}, w.each(w.membersOfWorkspace), workspaceMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.memberOfAssignment), assignmentMatters).

@@ -33,10 +33,13 @@ func NextInvitation(h Home, f MemberFacts) (record *v1alpha1.InvitationStatus, a
 	}
 	m := f.Member
 	i := m.Status.Invitation
+	closed := h.cancelled() && !h.first(m)
 	switch {
+	case closed && !underWay(h, i):
+		return nil, time.Time{}
 	case i == nil:
 		return issue(h, m, 1), time.Time{}
-	case resend(m) != "" && resend(m) != i.Resend:
+	case resendDue(m) && !closed:
 		return issue(h, m, i.Serial+1), time.Time{}
 	case i.SentAt != nil || i.RejectedAt != nil || m.Status.DeclinedAt != nil:
 		return nil, time.Time{}
@@ -66,7 +69,12 @@ func invitable(h Home, f MemberFacts) bool {
 	_, robot := Robot(m)
 	asked := !robot && !joined(m)
 	stays := h.Live() && m.DeletionTimestamp == nil && !m.Spec.Suspended && !membershipEnded(m, h.Now)
-	return asked && stays && !f.keptOut(h)
+	return asked && stays && !f.keptOut(h) && awaits(h, m) == "" && (!h.ended() || h.first(m))
+}
+
+// underWay says that an invitation was tried and goes on being so.
+func underWay(h Home, i *v1alpha1.InvitationStatus) bool {
+	return i != nil && i.Attempts > 0 && i.SentAt == nil && !reached(i.ExpiresAt.Time, h.Now)
 }
 
 // Answered says that the person has answered the present invitation, or joined without one.
@@ -86,6 +94,11 @@ func issue(h Home, m *v1alpha1.OrgMember, serial int32) *v1alpha1.InvitationStat
 		Attempts:  1,
 		Resend:    resend(m),
 	}
+}
+
+// resendDue says that somebody asked for a resend that was not made yet.
+func resendDue(m *v1alpha1.OrgMember) bool {
+	return resend(m) != "" && (m.Status.Invitation == nil || resend(m) != m.Status.Invitation.Resend)
 }
 
 // resend is the value of the annotation, as far as it is kept.
@@ -110,8 +123,8 @@ type LinkState int
 
 // The states of a link.
 const (
-	// LinkWithdrawn: the member or organization is gone or going, or the membership is suspended, over, a duplicate, or of
-	// a mail domain that is not allowed: accepting would give nothing.
+	// LinkWithdrawn: the member or organization is gone or going, or the membership is suspended, over, a duplicate, of a mail
+	// domain that is not allowed, or has no seat, or the subscription has ended: accepting would give nothing.
 	LinkWithdrawn LinkState = iota
 	// LinkSuperseded: a newer invitation was sent.
 	LinkSuperseded
@@ -134,7 +147,7 @@ func JudgeLink(h Home, f MemberFacts, serial int32, expires time.Time) LinkState
 		return LinkWithdrawn
 	case joined(m):
 		return LinkAccepted
-	case f.keptOut(h):
+	case f.keptOut(h) || awaits(h, m) != "" || (h.ended() && !h.first(m)):
 		return LinkWithdrawn
 	case serial != i.Serial || !expires.Equal(i.ExpiresAt.Time):
 		return LinkSuperseded

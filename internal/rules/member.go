@@ -127,9 +127,7 @@ func Judge(h Home, f MemberFacts) Standing {
 	case b.handsOver:
 		s.Protected = v1alpha1.ReasonDeleting
 	}
-	if s.State == v1alpha1.StateActive && b.refused() {
-		s.State = v1alpha1.StatePending
-	}
+	s.State = b.kept(s.State, m.Status.State)
 	s.Active = s.State == v1alpha1.StateActive && h.Live() && b.stays()
 	s.Usable = s.Active && s.Role == v1alpha1.RoleAdmin && b.reliable()
 	s.Verdict = memberVerdict(h, f, b, s)
@@ -157,6 +155,8 @@ type bearing struct {
 	duplicate bool
 	// domain is what is wrong with the mail domain of a new member; else empty.
 	domain string
+	// awaits is the reason why somebody waits for the subscription to let them in; else empty.
+	awaits string
 }
 
 // stays says that the membership goes on and cannot end unseen.
@@ -167,6 +167,19 @@ func (b bearing) reliable() bool { return !b.robot && !b.leaving && !b.ending }
 
 // refused says that the member cannot be let in.
 func (b bearing) refused() bool { return b.duplicate || !b.allowed || b.domain != "" }
+
+// kept is the state of somebody, given their own and the recorded one: whoever waits to come back stays where they are.
+func (b bearing) kept(state, recorded v1alpha1.MemberState) v1alpha1.MemberState {
+	comesIn := state == v1alpha1.StateActive || state == v1alpha1.StatePending
+	out := recorded == v1alpha1.StateSuspended || recorded == v1alpha1.StateDeclined || recorded == v1alpha1.StateExpired
+	switch {
+	case comesIn && b.awaits != "" && out:
+		return recorded
+	case state == v1alpha1.StateActive && (b.refused() || b.awaits != ""):
+		return v1alpha1.StatePending
+	}
+	return state
+}
 
 func bearingOf(h Home, f MemberFacts) bearing {
 	m := f.Member
@@ -179,6 +192,7 @@ func bearingOf(h Home, f MemberFacts) bearing {
 	b.handsOver = wasActive && b.leaving && h.handsOver(m.Name)
 	b.duplicate = !b.protected && f.duplicate()
 	b.domain = domainFault(h, m)
+	b.awaits = awaits(h, m)
 	return b
 }
 
@@ -189,7 +203,8 @@ func stateOf(m *v1alpha1.OrgMember, now time.Time, robot bool) (v1alpha1.MemberS
 	if m.Spec.ExpiresAt != nil && !membershipEnded(m, now) {
 		wake = m.Spec.ExpiresAt.Time
 	}
-	if i := m.Status.Invitation; accepted == metav1.ConditionUnknown && i != nil && i.SentAt != nil {
+	// Also of one activated without asking, as long as that is not on record: it is what gives them a seat.
+	if i := m.Status.Invitation; i != nil && i.SentAt != nil && m.Status.AcceptedAt == nil && m.Status.DeclinedAt == nil && !reached(i.ExpiresAt.Time, now) {
 		wake = Earliest(wake, i.ExpiresAt.Time)
 	}
 	switch {
