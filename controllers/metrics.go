@@ -27,6 +27,8 @@ const (
 	sortOwnership  = "ownership"
 	sortRoleChange = "role-changed"
 	sortEnd        = "membership-ended"
+
+	sortSubscription = "subscription" // in Message-IDs followed by what it is about
 )
 
 // NewMetrics makes the metrics and registers them.
@@ -42,7 +44,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 			Buckets: []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"kind"}),
 	}
-	for _, kind := range []string{sortInvitation, sortReminder, sortOwnership, sortRoleChange, sortEnd} {
+	for _, kind := range []string{sortInvitation, sortReminder, sortOwnership, sortRoleChange, sortEnd, sortSubscription} {
 		m.duration.WithLabelValues(kind)
 		for _, result := range results {
 			m.mails.WithLabelValues(kind, result)

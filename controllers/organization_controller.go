@@ -35,7 +35,7 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	}
 	if !inForce {
 		before := o.DeepCopy()
-		o.Status = v1alpha1.OrganizationStatus{Conditions: o.Status.Conditions, Mails: o.Status.Mails}
+		o.Status = v1alpha1.OrganizationStatus{Conditions: o.Status.Conditions, Mails: o.Status.Mails, SubscriptionMails: o.Status.SubscriptionMails}
 		if err := r.reportPolicies(ctx, o); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -68,6 +68,7 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	o.Status.Admins = roll.Admins[:min(len(roll.Admins), maxAdmins)]
 	o.Status.Members = &roll.Counts
 	o.Status.Seats = roll.Seats(o)
+	o.Status.SubscriptionMails = rules.SubscriptionNotices(h, o.Status.Seats)
 	o.Status.Workspaces = new(int32(len(workspaces)))
 	r.reportRedundancy(o, roll.Admins)
 	r.reportFinding(o, v1alpha1.ConditionSeatsAvailable, rules.JudgeSeats(o, o.Status.Seats))

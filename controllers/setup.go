@@ -83,6 +83,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
 		(&OwnershipMailReconciler{d}).SetupWithManager,
 		(&MembershipMailReconciler{d}).SetupWithManager,
 		(&FarewellReconciler{d}).SetupWithManager,
+		(&SubscriptionMailReconciler{d}).SetupWithManager,
 		(&WorkspaceReconciler{d}).SetupWithManager,
 		(&WorkspaceAssignmentReconciler{d}).SetupWithManager,
 		(&PolicyReconciler{Deps: d}).SetupWithManager,

@@ -46,7 +46,7 @@ type HomeAccess struct {
 // accounts may be members.
 func Take(h Home, members []v1alpha1.OrgMember, robotHomes func(namespace string) bool) Roll {
 	claims := newClaims(members, h.UsernamePrefix)
-	roll := Roll{Wake: h.subscriptionWake()}
+	roll := Roll{Wake: Earliest(h.subscriptionWake(), h.noticeWake())}
 	for i := range members {
 		f := claims.facts(&members[i], robotHomes)
 		s := Judge(h, f)
