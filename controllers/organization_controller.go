@@ -67,17 +67,12 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	o.Status.Owner, o.Status.Transfers = roll.Recorded, rules.Transfers(o, roll.Recorded, members, h.Now)
 	o.Status.Admins = roll.Admins[:min(len(roll.Admins), maxAdmins)]
 	o.Status.Members = &roll.Counts
-	o.Status.Seats = roll.Seats(o)
-	o.Status.SubscriptionMails = rules.SubscriptionNotices(h, o.Status.Seats)
 	o.Status.Workspaces = new(int32(len(workspaces)))
 	r.reportRedundancy(o, roll.Admins)
-	r.reportFinding(o, v1alpha1.ConditionSeatsAvailable, rules.JudgeSeats(o, o.Status.Seats))
-	r.reportFinding(o, v1alpha1.ConditionSubscriptionActive, rules.JudgeSubscription(h))
+	r.reportSubscription(h, o, roll)
 	wanted := slices.ContainsFunc(members, func(m v1alpha1.OrgMember) bool { return m.Name == o.Spec.Owner })
 	result, err := r.finish(ctx, before, o, rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld), roll.Wake)
-	if err == nil {
-		r.tellRedundancy(before, o)
-	}
+	r.tellRedundancy(h, before, o, err)
 	return result, err
 }
 
@@ -112,7 +107,10 @@ func (r *OrganizationReconciler) reportRedundancy(o *v1alpha1.Organization, admi
 
 // tellRedundancy tells an Event when the admins become too few, or enough again. That an organization begins with nobody is no
 // news.
-func (r *OrganizationReconciler) tellRedundancy(before, after *v1alpha1.Organization) {
+func (r *OrganizationReconciler) tellRedundancy(h rules.Home, before, after *v1alpha1.Organization, notWritten error) {
+	if notWritten != nil || !h.Live() { // a namespace that goes takes no more Events
+		return
+	}
 	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionAdminRedundancy)
 	is := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionAdminRedundancy)
 	begins := was == nil && is.Reason == v1alpha1.ReasonNoAdmin
@@ -124,6 +122,15 @@ func (r *OrganizationReconciler) tellRedundancy(before, after *v1alpha1.Organiza
 		kind = corev1.EventTypeNormal
 	}
 	r.Recorder.Eventf(after, nil, kind, is.Reason, "Count", "%s", is.Message)
+}
+
+// reportSubscription offers free seats, says how they are used and where the subscription stands, and notes what the billing contact
+// is to be told of.
+func (r *OrganizationReconciler) reportSubscription(h rules.Home, o *v1alpha1.Organization, roll rules.Roll) {
+	o.Status.Seats = roll.Seats(o)
+	o.Status.SubscriptionMails = rules.SubscriptionNotices(h, o.Status.Seats)
+	r.reportFinding(o, v1alpha1.ConditionSeatsAvailable, rules.JudgeSeats(o, o.Status.Seats))
+	r.reportFinding(o, v1alpha1.ConditionSubscriptionActive, rules.JudgeSubscription(h))
 }
 
 // reportFinding sets a condition, or takes it away where there is nothing to find.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -56,10 +57,15 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 		m.Status.AcceptedAt = &now
 	}
 	r.reportAcceptance(m, s)
-	if s.Verdict.Reason == v1alpha1.ReasonProgressing {
-		wake = rules.Earliest(wake, r.Clock.Now().Add(lookAgain)) // somebody else may be given the seat
+	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(rules.Earliest(s.Wake, wake), r.seatWake(s)))
+}
+
+// seatWake is when to look again at somebody who is about to be given a seat: it may become somebody else's.
+func (r *OrgMemberReconciler) seatWake(s rules.Standing) time.Time {
+	if s.Verdict.Reason != v1alpha1.ReasonProgressing {
+		return rules.Never
 	}
-	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(s.Wake, wake))
+	return r.Clock.Now().Add(lookAgain)
 }
 
 func (r *OrgMemberReconciler) reportAcceptance(m *v1alpha1.OrgMember, s rules.Standing) {

@@ -82,7 +82,7 @@ func (i Invitations) subscription(o *v1alpha1.Organization, n *v1alpha1.Subscrip
 // subscriptionToTell: those Organizations alone where the billing contact is still to be told of something.
 var subscriptionToTell = builder.WithPredicates(predicate.NewPredicateFuncs(func(o client.Object) bool {
 	return slices.ContainsFunc(o.(*v1alpha1.Organization).Status.SubscriptionMails, func(n v1alpha1.SubscriptionNotice) bool {
-		return !n.Over && n.SentAt == nil && n.RejectedAt == nil
+		return n.Until == nil && n.SentAt == nil && n.RejectedAt == nil
 	})
 }))
 

@@ -137,9 +137,9 @@ type SubscriptionNotice struct {
 	// +required
 	At metav1.Time `json:"at,omitzero"`
 
-	// over says that it is so no more. No mail is due then.
+	// until is when it was so no more. No mail is due then.
 	// +optional
-	Over bool `json:"over,omitempty"`
+	Until *metav1.Time `json:"until,omitempty"`
 
 	// notBefore is when the mail may go out at the earliest: a day after the one before about the same matter.
 	// +optional

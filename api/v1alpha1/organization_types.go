@@ -226,6 +226,7 @@ type SeatUse struct {
 	// offered names the OrgMembers who are given a seat and are about to take it, sorted. At most 1000.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1000
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253

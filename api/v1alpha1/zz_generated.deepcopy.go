@@ -631,6 +631,10 @@ func (in *SeatUse) DeepCopy() *SeatUse {
 func (in *SubscriptionNotice) DeepCopyInto(out *SubscriptionNotice) {
 	*out = *in
 	in.At.DeepCopyInto(&out.At)
+	if in.Until != nil {
+		in, out := &in.Until, &out.Until
+		*out = (*in).DeepCopy()
+	}
 	if in.NotBefore != nil {
 		in, out := &in.NotBefore, &out.NotBefore
 		*out = (*in).DeepCopy()

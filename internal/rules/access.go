@@ -43,7 +43,7 @@ func AccessTo(h Home, w *v1alpha1.Workspace, admins []Standing, assigned []Assig
 			access.give(a.Member.Username, a.Assignment.Spec.Access)
 		}
 	}
-	if !h.Live() || h.ended() || w.DeletionTimestamp != nil {
+	if h.shut() || w.DeletionTimestamp != nil {
 		clear(access.byUser)
 	}
 	return access

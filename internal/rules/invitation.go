@@ -33,16 +33,22 @@ func NextInvitation(h Home, f MemberFacts) (record *v1alpha1.InvitationStatus, a
 	}
 	m := f.Member
 	i := m.Status.Invitation
-	closed := h.cancelled() && !h.first(m)
-	switch {
-	case closed && !underWay(h, i):
+	switch invites := h.invites(m); {
+	case !invites && !underWay(h, i):
 		return nil, time.Time{}
 	case i == nil:
 		return issue(h, m, 1), time.Time{}
-	case resendDue(m) && !closed:
+	case invites && resendDue(m):
 		return issue(h, m, i.Serial+1), time.Time{}
 	case i.SentAt != nil || i.RejectedAt != nil || m.Status.DeclinedAt != nil:
 		return nil, time.Time{}
+	}
+	return tryAgain(h, m, i)
+}
+
+// tryAgain is NextInvitation for one that is not out yet.
+func tryAgain(h Home, m *v1alpha1.OrgMember, i *v1alpha1.InvitationStatus) (record *v1alpha1.InvitationStatus, at time.Time) {
+	switch {
 	case i.Attempts == 0:
 		// It waited for its turn, and no link of it ever left: its time begins now.
 		return issue(h, m, i.Serial), time.Time{}
@@ -69,8 +75,11 @@ func invitable(h Home, f MemberFacts) bool {
 	_, robot := Robot(m)
 	asked := !robot && !joined(m)
 	stays := h.Live() && m.DeletionTimestamp == nil && !m.Spec.Suspended && !membershipEnded(m, h.Now)
-	return asked && stays && !f.keptOut(h) && awaits(h, m) == "" && (!h.ended() || h.first(m))
+	return asked && stays && !f.outside(h)
 }
+
+// outside says that somebody could not come in by accepting.
+func (f MemberFacts) outside(h Home) bool { return f.keptOut(h) || !h.letsIn(f.Member) }
 
 // underWay says that an invitation was tried and goes on being so.
 func underWay(h Home, i *v1alpha1.InvitationStatus) bool {
@@ -143,11 +152,11 @@ func JudgeLink(h Home, f MemberFacts, serial int32, expires time.Time) LinkState
 	m := f.Member
 	i := m.Status.Invitation
 	switch {
-	case !h.Live() || m.DeletionTimestamp != nil || m.Spec.Suspended || membershipEnded(m, h.Now) || i == nil:
+	case !h.Live() || i == nil || m.DeletionTimestamp != nil || m.Spec.Suspended || membershipEnded(m, h.Now):
 		return LinkWithdrawn
 	case joined(m):
 		return LinkAccepted
-	case f.keptOut(h) || awaits(h, m) != "" || (h.ended() && !h.first(m)):
+	case f.outside(h):
 		return LinkWithdrawn
 	case serial != i.Serial || !expires.Equal(i.ExpiresAt.Time):
 		return LinkSuperseded

@@ -199,14 +199,7 @@ func bearingOf(h Home, f MemberFacts) bearing {
 // stateOf is the state of a membership as far as its own object tells, with the moment at which time changes it.
 func stateOf(m *v1alpha1.OrgMember, now time.Time, robot bool) (v1alpha1.MemberState, metav1.ConditionStatus, string, time.Time) {
 	accepted, acceptedReason := acceptance(m, now, robot)
-	var wake time.Time
-	if m.Spec.ExpiresAt != nil && !membershipEnded(m, now) {
-		wake = m.Spec.ExpiresAt.Time
-	}
-	// Also of one activated without asking, as long as that is not on record: it is what gives them a seat.
-	if i := m.Status.Invitation; i != nil && i.SentAt != nil && m.Status.AcceptedAt == nil && m.Status.DeclinedAt == nil && !reached(i.ExpiresAt.Time, now) {
-		wake = Earliest(wake, i.ExpiresAt.Time)
-	}
+	wake := stateWake(m, now)
 	switch {
 	case m.Spec.Suspended:
 		return v1alpha1.StateSuspended, accepted, acceptedReason, wake
@@ -220,6 +213,19 @@ func stateOf(m *v1alpha1.OrgMember, now time.Time, robot bool) (v1alpha1.MemberS
 		return v1alpha1.StateExpired, accepted, acceptedReason, wake
 	}
 	return v1alpha1.StatePending, accepted, acceptedReason, wake
+}
+
+// stateWake is when time alone changes the state of a membership; zero for never.
+func stateWake(m *v1alpha1.OrgMember, now time.Time) (wake time.Time) {
+	if m.Spec.ExpiresAt != nil && !membershipEnded(m, now) {
+		wake = m.Spec.ExpiresAt.Time
+	}
+	// Also of one activated without asking, as long as that is not on record: it is what gives them a seat.
+	open := m.Status.AcceptedAt == nil && m.Status.DeclinedAt == nil
+	if i := m.Status.Invitation; open && i != nil && i.SentAt != nil && !reached(i.ExpiresAt.Time, now) {
+		wake = Earliest(wake, i.ExpiresAt.Time)
+	}
+	return wake
 }
 
 // acceptance is what the person did with the invitation.

@@ -90,7 +90,7 @@ func awaits(h Home, m *v1alpha1.OrgMember) string {
 	switch {
 	case !asksIn(h, m):
 		return ""
-	case h.cancelled() && m.Status.AcceptedAt == nil:
+	case !h.invites(m) && m.Status.AcceptedAt == nil:
 		return v1alpha1.ReasonSubscriptionCancelled
 	case seatLimit(h.Organization) == 0 || offered(h.Organization, m.Name):
 		return ""
@@ -102,7 +102,7 @@ func awaits(h Home, m *v1alpha1.OrgMember) string {
 
 // needsSeat says that somebody waits for nothing but a seat, or was offered one and has not taken it yet.
 func (f MemberFacts) needsSeat(h Home) bool {
-	barred := h.cancelled() && f.Member.Status.AcceptedAt == nil
+	barred := !h.invites(f.Member) && f.Member.Status.AcceptedAt == nil
 	return asksIn(h, f.Member) && !barred && !f.keptOut(h)
 }
 

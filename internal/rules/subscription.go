@@ -35,6 +35,17 @@ func (h Home) ended() bool {
 	return !at.IsZero() && reached(at, h.Now)
 }
 
+// shut says that nobody works in workspaces.
+func (h Home) shut() bool { return !h.Live() || h.ended() }
+
+// invites says that a member may be sent a new invitation. An owner must come in, or nobody could resume the subscription.
+func (h Home) invites(m *v1alpha1.OrgMember) bool { return !h.cancelled() || h.first(m) }
+
+// letsIn says that nothing of the subscription is in the way of somebody who accepts.
+func (h Home) letsIn(m *v1alpha1.OrgMember) bool {
+	return awaits(h, m) == "" && (!h.ended() || h.first(m))
+}
+
 // subscriptionWake is when time alone ends the subscription; zero for never.
 func (h Home) subscriptionWake() time.Time {
 	if h.ended() {

@@ -32,10 +32,10 @@ func SubscriptionNotices(h Home, use *v1alpha1.SeatUse) []v1alpha1.SubscriptionN
 		switch is := h.matter(about, use, notices); {
 		case is && i < 0:
 			notices = append(notices, v1alpha1.SubscriptionNotice{About: about, Serial: 1, At: h.second()})
-		case is && notices[i].Over:
+		case is && notices[i].Until != nil:
 			notices[i] = anew(notices[i], h.second())
-		case !is && i >= 0:
-			notices[i].Over = true
+		case !is && i >= 0 && notices[i].Until == nil:
+			notices[i].Until = new(h.second())
 		}
 	}
 	return notices
@@ -109,7 +109,7 @@ func NextSubscriptionMail(h Home) (record *v1alpha1.SubscriptionNotice, at time.
 	}
 	for i := range h.Organization.Status.SubscriptionMails {
 		n := &h.Organization.Status.SubscriptionMails[i]
-		if n.Over || (n.About == v1alpha1.SubscriptionCancelled && h.ended()) {
+		if n.Until != nil || (n.About == v1alpha1.SubscriptionCancelled && h.ended()) {
 			continue
 		}
 		next, later := nextTry(n.MailDelivery, h.Now)

@@ -565,9 +565,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: notBefore
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
-    - name: over
-      type:
-        scalar: boolean
     - name: rejectedAt
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
@@ -577,6 +574,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: serial
       type:
         scalar: numeric
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.Workspace
   map:
     fields:

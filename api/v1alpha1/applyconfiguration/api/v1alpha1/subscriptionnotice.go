@@ -21,8 +21,8 @@ type SubscriptionNoticeApplyConfiguration struct {
 	Serial *int32 `json:"serial,omitempty"`
 	// at is when it became so.
 	At *v1.Time `json:"at,omitempty"`
-	// over says that it is so no more. No mail is due then.
-	Over *bool `json:"over,omitempty"`
+	// until is when it was so no more. No mail is due then.
+	Until *v1.Time `json:"until,omitempty"`
 	// notBefore is when the mail may go out at the earliest: a day after the one before about the same matter.
 	NotBefore                      *v1.Time `json:"notBefore,omitempty"`
 	MailDeliveryApplyConfiguration `json:""`
@@ -58,11 +58,11 @@ func (b *SubscriptionNoticeApplyConfiguration) WithAt(value v1.Time) *Subscripti
 	return b
 }
 
-// WithOver sets the Over field in the declarative configuration to the given value
+// WithUntil sets the Until field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Over field is set to the value of the last call.
-func (b *SubscriptionNoticeApplyConfiguration) WithOver(value bool) *SubscriptionNoticeApplyConfiguration {
-	b.Over = &value
+// If called multiple times, the Until field is set to the value of the last call.
+func (b *SubscriptionNoticeApplyConfiguration) WithUntil(value v1.Time) *SubscriptionNoticeApplyConfiguration {
+	b.Until = &value
 	return b
 }
 
