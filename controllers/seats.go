@@ -13,7 +13,7 @@ import (
 )
 
 // subscriptionChanged wakes what is in a home when its subscription changed: access to workspaces ends or comes back, and
-// whoever waits may come in. Few change at once, and some take access away.
+// whoever waits may come in.
 func (w watches) subscriptionChanged(all inNamespace) handler.EventHandler {
 	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 		before, after := e.ObjectOld.(*v1alpha1.Organization), e.ObjectNew.(*v1alpha1.Organization)

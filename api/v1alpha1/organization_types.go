@@ -193,7 +193,7 @@ type MemberCounts struct {
 	// total counts every OrgMember.
 	// +required
 	Total int32 `json:"total"`
-	// pending counts those who have not joined yet: to be asked, asked, or refused as duplicates.
+	// pending counts those who have not joined yet: to be asked, asked, waiting for a seat, or refused as duplicates.
 	// +required
 	Pending int32 `json:"pending"`
 	// active counts those who joined, robots included.
