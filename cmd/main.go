@@ -94,7 +94,7 @@ func run(ctx context.Context, o options) error {
 	}); err != nil {
 		return err
 	}
-	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.PolicyCollector{State: reader.Guard}, post.Collector())
+	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.OrganizationCollector{Reader: mgr.GetCache()}, controllers.PolicyCollector{State: reader.Guard}, post.Collector())
 	events, err := auditEvents(mgr, o.activity, reader, metrics.Registry)
 	if err != nil {
 		return err

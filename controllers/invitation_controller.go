@@ -218,6 +218,8 @@ func (r *InvitationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.OrgMember{}, ignoreActivity).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
 		Watches(&v1alpha1.Organization{}, w.rulesChanged(invitationRules)).
+		Watches(&v1alpha1.Organization{}, w.subscriptionChanged(w.members)).
+		Watches(&v1alpha1.Organization{}, seatOffered()).
 		WatchesRawSource(r.Post.ends(invitationSender)).
 		Complete(reconciler(r.Client, r))
 }

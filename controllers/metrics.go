@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,6 +27,8 @@ const (
 	sortOwnership  = "ownership"
 	sortRoleChange = "role-changed"
 	sortEnd        = "membership-ended"
+
+	sortSubscription = "subscription" // in Message-IDs followed by what it is about
 )
 
 // NewMetrics makes the metrics and registers them.
@@ -41,7 +44,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 			Buckets: []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"kind"}),
 	}
-	for _, kind := range []string{sortInvitation, sortReminder, sortOwnership, sortRoleChange, sortEnd} {
+	for _, kind := range []string{sortInvitation, sortReminder, sortOwnership, sortRoleChange, sortEnd, sortSubscription} {
 		m.duration.WithLabelValues(kind)
 		for _, result := range results {
 			m.mails.WithLabelValues(kind, result)
@@ -161,6 +164,35 @@ func (c PolicyCollector) Collect(metrics chan<- prometheus.Metric) {
 		enforced = 1
 	}
 	metrics <- prometheus.MustNewConstMetric(enforcedMetric, prometheus.GaugeValue, enforced)
+}
+
+// OrganizationCollector tells, when asked, how many organizations hang on one admin. Every replica tells the same.
+type OrganizationCollector struct{ Reader client.Reader }
+
+var redundancyMetric = prometheus.NewDesc("orgkeeper_organizations_without_redundancy",
+	"Organizations with less than two usable admins: their condition AdminRedundancy is False.", nil, nil)
+
+// Describe names the metric.
+func (c OrganizationCollector) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- redundancyMetric
+}
+
+// Collect counts.
+func (c OrganizationCollector) Collect(metrics chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	var organizations v1alpha1.OrganizationList
+	if err := c.Reader.List(ctx, &organizations, client.UnsafeDisableDeepCopy); err != nil {
+		metrics <- prometheus.NewInvalidMetric(redundancyMetric, err)
+		return
+	}
+	count := 0
+	for i := range organizations.Items {
+		if meta.IsStatusConditionFalse(organizations.Items[i].Status.Conditions, v1alpha1.ConditionAdminRedundancy) {
+			count++
+		}
+	}
+	metrics <- prometheus.MustNewConstMetric(redundancyMetric, prometheus.GaugeValue, float64(count))
 }
 
 // unsentSince is since when an invitation waits to be sent. One that waits for its organization's turn is not late.

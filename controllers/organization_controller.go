@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -33,7 +35,7 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	}
 	if !inForce {
 		before := o.DeepCopy()
-		o.Status = v1alpha1.OrganizationStatus{Conditions: o.Status.Conditions, Mails: o.Status.Mails}
+		o.Status = v1alpha1.OrganizationStatus{Conditions: o.Status.Conditions, Mails: o.Status.Mails, SubscriptionMails: o.Status.SubscriptionMails}
 		if err := r.reportPolicies(ctx, o); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -69,8 +71,11 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	o.Status.Members = &roll.Counts
 	o.Status.Workspaces = new(int32(len(workspaces)))
 	r.reportRedundancy(o, roll.Admins)
+	r.reportSubscription(h, o, roll)
 	wanted := slices.ContainsFunc(members, func(m v1alpha1.OrgMember) bool { return m.Name == o.Spec.Owner })
-	return r.finish(ctx, before, o, rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld), roll.Wake)
+	result, err := r.finish(ctx, before, o, rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld), roll.Wake)
+	r.tellRedundancy(h, before, o, err)
+	return result, err
 }
 
 // reportPolicies says whether the admission policies are as shipped, in every Organization, since only the platform sees
@@ -100,6 +105,43 @@ func (r *OrganizationReconciler) reportRedundancy(o *v1alpha1.Organization, admi
 		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonOneAdmin, "only "+admins[0]+" is an admin to stay; add a second one"
 	}
 	r.condition(o, v1alpha1.ConditionAdminRedundancy, status, reason, message)
+}
+
+// tellRedundancy tells an Event when the admins become too few, or enough again. That an organization begins with nobody is no
+// news.
+func (r *OrganizationReconciler) tellRedundancy(h rules.Home, before, after *v1alpha1.Organization, notWritten error) {
+	if notWritten != nil || !h.Live() { // a namespace that goes takes no more Events
+		return
+	}
+	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionAdminRedundancy)
+	is := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionAdminRedundancy)
+	begins := was == nil && is.Reason == v1alpha1.ReasonNoAdmin
+	if begins || (was != nil && was.Reason == is.Reason) {
+		return
+	}
+	kind := corev1.EventTypeWarning
+	if is.Status == metav1.ConditionTrue {
+		kind = corev1.EventTypeNormal
+	}
+	r.Recorder.Eventf(after, nil, kind, is.Reason, "Count", "%s", is.Message)
+}
+
+// reportSubscription offers free seats, says how they are used and where the subscription stands, and notes what the billing contact
+// is to be told of.
+func (r *OrganizationReconciler) reportSubscription(h rules.Home, o *v1alpha1.Organization, roll rules.Roll) {
+	o.Status.Seats = roll.Seats(o)
+	o.Status.SubscriptionMails = rules.SubscriptionNotices(h, o.Status.Seats)
+	r.reportFinding(o, v1alpha1.ConditionSeatsAvailable, rules.JudgeSeats(o, o.Status.Seats))
+	r.reportFinding(o, v1alpha1.ConditionSubscriptionActive, rules.JudgeSubscription(h))
+}
+
+// reportFinding sets a condition, or takes it away where there is nothing to find.
+func (r *OrganizationReconciler) reportFinding(o *v1alpha1.Organization, kind string, f *rules.Finding) {
+	if f == nil {
+		meta.RemoveStatusCondition(&o.Status.Conditions, kind)
+		return
+	}
+	r.condition(o, kind, f.Status, f.Reason, f.Message)
 }
 
 // finalize lets an Organization go once nobody has a role or access through it. Members, workspaces and assignments
@@ -137,6 +179,7 @@ func (r *OrganizationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		// The one that was oldest goes: another comes into force.
 		Watches(&v1alpha1.Organization{}, w.eachIn(w.organizations), existenceMatters).
 		Watches(&v1alpha1.OrgMember{}, w.rollChanged(), standingMatters).
+		Watches(&v1alpha1.OrgMember{}, w.seatWanted(), seatMatters).
 		Watches(&v1alpha1.Workspace{}, w.eachIn(w.organizations), workspaceMatters).
 		Watches(bindingKind, w.each(w.organizationOfBinding)).
 		Watches(policyKind, policies.wakes(w.everyOrganization)).

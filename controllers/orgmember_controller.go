@@ -59,7 +59,7 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 	}
 	r.reportAcceptance(m, s)
 	dormant := r.reportDormancy(h, m, s)
-	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(dormant, rules.Earliest(s.Wake, wake)))
+	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(rules.Earliest(dormant, s.Wake), rules.Earliest(wake, r.seatWake(s))))
 }
 
 // reportDormancy sets the condition Dormant, and says when time alone changes it.
@@ -79,6 +79,14 @@ func (r *OrgMemberReconciler) setState(m *v1alpha1.OrgMember, s rules.Standing) 
 		m.Status.StateSince = &now
 	}
 	m.Status.State, m.Status.Role, m.Status.Username = s.State, s.Role, s.Username
+}
+
+// seatWake is when to look again at somebody who is about to be given a seat: it may become somebody else's.
+func (r *OrgMemberReconciler) seatWake(s rules.Standing) time.Time {
+	if s.Verdict.Reason != v1alpha1.ReasonProgressing {
+		return rules.Never
+	}
+	return r.Clock.Now().Add(lookAgain)
 }
 
 func (r *OrgMemberReconciler) reportAcceptance(m *v1alpha1.OrgMember, s rules.Standing) {
@@ -181,6 +189,8 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.OrgMember{}, w.each(w.duplicates), existenceMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
 		Watches(&v1alpha1.Organization{}, w.rulesChanged(invitationRules, dormancyRules)).
+		Watches(&v1alpha1.Organization{}, w.subscriptionChanged(w.members)).
+		Watches(&v1alpha1.Organization{}, seatOffered()).
 		Watches(&v1alpha1.Organization{}, farewellNoted()).
 		Watches(&v1alpha1.Workspace{}, w.each(w.membersOfWorkspace), workspaceMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.memberOfAssignment), assignmentMatters).

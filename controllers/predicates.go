@@ -40,16 +40,17 @@ var (
 		return !equality.Semantic.DeepEqual(active, after)
 	})
 
-	// ignoreMails: everything but the count of mails and the farewells, which the senders keep there and which change with each
-	// mail.
+	// ignoreMails: everything but the count of mails, the farewells and the mails about the subscription, which the senders keep
+	// there and which change with each mail.
 	ignoreMails = onUpdate(func(before, after *v1alpha1.Organization) bool {
 		if equality.Semantic.DeepEqual(before.Status.Mails, after.Status.Mails) &&
-			equality.Semantic.DeepEqual(before.Status.Farewells, after.Status.Farewells) {
+			equality.Semantic.DeepEqual(before.Status.Farewells, after.Status.Farewells) &&
+			equality.Semantic.DeepEqual(before.Status.SubscriptionMails, after.Status.SubscriptionMails) {
 			return true
 		}
 		same := before.DeepCopy()
 		same.Status.Mails, same.Status.Farewells = after.Status.Mails, after.Status.Farewells
-		same.ResourceVersion = after.ResourceVersion
+		same.Status.SubscriptionMails, same.ResourceVersion = after.Status.SubscriptionMails, after.ResourceVersion
 		return !equality.Semantic.DeepEqual(same, after)
 	})
 

@@ -88,6 +88,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
 		(&MembershipMailReconciler{d}).SetupWithManager,
 		(&FarewellReconciler{d}).SetupWithManager,
 		(&UnassignReconciler{d}).SetupWithManager,
+		(&SubscriptionMailReconciler{d}).SetupWithManager,
 		(&WorkspaceReconciler{d}).SetupWithManager,
 		(&WorkspaceAssignmentReconciler{d}).SetupWithManager,
 		(&PolicyReconciler{Deps: d}).SetupWithManager,

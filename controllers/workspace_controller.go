@@ -223,6 +223,7 @@ func (r *WorkspaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.Workspace{}).
 		Watches(&v1alpha1.Workspace{}, ownRemoval, terminationMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.workspaces, w.allWorkspaces)).
+		Watches(&v1alpha1.Organization{}, removalsFirst(w.subscriptionChanged(w.workspaces))).
 		Watches(&v1alpha1.OrgMember{}, w.eachSoon(w.workspacesOfMember), standingMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.eachSoon(w.workspacesOfAssignment), assignmentMatters).
 		Watches(bindingKind, w.each(w.workspaceOfBinding)).

@@ -108,6 +108,7 @@ func (r *WorkspaceAssignmentReconciler) SetupWithManager(mgr ctrl.Manager) error
 		For(&v1alpha1.WorkspaceAssignment{}).
 		Watches(&v1alpha1.WorkspaceAssignment{}, ownRemoval, terminationMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.assignments, w.assignmentsOf)).
+		Watches(&v1alpha1.Organization{}, removalsFirst(w.subscriptionChanged(w.assignments))).
 		Watches(&v1alpha1.OrgMember{}, w.each(w.assignmentsOfMember), verdictMatters).
 		Watches(&v1alpha1.Workspace{}, w.each(w.assignmentsOfWorkspace), workspaceMatters).
 		Watches(bindingKind, w.subjectsChanged()).

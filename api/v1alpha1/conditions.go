@@ -21,6 +21,12 @@ const (
 	// it is False nothing new is granted: no role, no access and no ownership. What people have stays, and what ends, ends.
 	// All that was declared meanwhile comes into force when it is True again, so look through it before.
 	ConditionPolicyEnforced = "PolicyEnforced"
+	// ConditionSeatsAvailable is False while all seats of spec.subscription.seats are taken, or more. It is absent where the
+	// seats have no limit.
+	ConditionSeatsAvailable = "SeatsAvailable"
+	// ConditionSubscriptionActive is False once a cancelled subscription has run out: nobody has access to workspaces. It is
+	// absent where spec.subscription is.
+	ConditionSubscriptionActive = "SubscriptionActive"
 )
 
 // Conditions of an OrgMember.
@@ -82,6 +88,28 @@ const (
 	ReasonOneAdmin = "OneAdmin"
 	// ReasonNoAdmin: no usable admin.
 	ReasonNoAdmin = "NoAdmin"
+	// ReasonSeatsFree: some seats are free.
+	ReasonSeatsFree = "SeatsFree"
+	// ReasonSeatsTaken: as many people have a seat as there are seats.
+	ReasonSeatsTaken = "SeatsTaken"
+	// ReasonSeatsExceeded: more people have a seat than there are, since seats were taken back. They keep it; nobody comes in
+	// before there are fewer.
+	ReasonSeatsExceeded = "SeatsExceeded"
+	// ReasonSubscribed: the subscription is not cancelled.
+	ReasonSubscribed = "Subscribed"
+	// ReasonSubscriptionCancelled: the subscription is cancelled. Nobody new is invited; who was invited may still accept, and
+	// everybody works until spec.subscription.paidThrough. Also of an OrgMember who waits for it to be resumed.
+	ReasonSubscriptionCancelled = "SubscriptionCancelled"
+	// ReasonSubscriptionEnded: the subscription is cancelled, and spec.subscription.paidThrough has passed. Nobody has access to
+	// workspaces, until it is resumed. Also of a Workspace, and of a WorkspaceAssignment and its parts.
+	ReasonSubscriptionEnded = "SubscriptionEnded"
+	// ReasonSubscriptionMailSent: the mail server took a mail to the billing contact. Of Events alone, as are the next two;
+	// status.subscriptionMails has the rest.
+	ReasonSubscriptionMailSent = "SubscriptionMailSent"
+	// ReasonSubscriptionMailDeferred: the mail server refused that mail for now; the operator tries again by itself.
+	ReasonSubscriptionMailDeferred = "SubscriptionMailDeferred"
+	// ReasonSubscriptionMailRejected: the mail server refused that mail for good; no further try is made.
+	ReasonSubscriptionMailRejected = "SubscriptionMailRejected"
 )
 
 // Reasons of an OrgMember.
@@ -116,6 +144,9 @@ const (
 	ReasonDomainNotAllowed = "DomainNotAllowed"
 	// ReasonRobotNotAllowed: the service account is neither of the home namespace nor of one of the workspaces.
 	ReasonRobotNotAllowed = "RobotNotAllowed"
+	// ReasonNoSeat: all seats of the organization are taken. Whoever is added waits Pending, without an invitation; whoever is to
+	// come back, or to be asked again, stays as they are. They come in by themselves when seats return, the oldest OrgMember first.
+	ReasonNoSeat = "NoSeat"
 	// ReasonOwnerProtected: see ConditionOwnerProtected.
 	ReasonOwnerProtected = "OwnerProtected"
 	// ReasonInvitationQueued: the mail was not tried yet.

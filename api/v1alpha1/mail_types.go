@@ -106,3 +106,44 @@ type Farewell struct {
 
 	MailDelivery `json:",inline"`
 }
+
+// SubscriptionChange is what a mail tells the billing contact.
+// +kubebuilder:validation:Enum=SeatsTaken;Cancelled;Ending;Ended
+type SubscriptionChange string
+
+const (
+	// SubscriptionSeatsTaken: all seats are taken.
+	SubscriptionSeatsTaken SubscriptionChange = "SeatsTaken"
+	// SubscriptionCancelled: it was cancelled.
+	SubscriptionCancelled SubscriptionChange = "Cancelled"
+	// SubscriptionEnding: it was cancelled, and ends within a week.
+	SubscriptionEnding SubscriptionChange = "Ending"
+	// SubscriptionEnded: it was cancelled, and what was paid has run out.
+	SubscriptionEnded SubscriptionChange = "Ended"
+)
+
+// SubscriptionNotice is where the mail to the billing contact about one matter of the subscription stands.
+type SubscriptionNotice struct {
+	// about is SeatsTaken, Cancelled, Ending or Ended.
+	// +required
+	About SubscriptionChange `json:"about,omitempty"`
+
+	// serial numbers the times that it became so, from 1.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Serial int32 `json:"serial,omitempty"`
+
+	// at is when it became so.
+	// +required
+	At metav1.Time `json:"at,omitzero"`
+
+	// until is when it was so no more. No mail is due then.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+
+	// notBefore is when the mail may go out at the earliest: a day after the one before about the same matter.
+	// +optional
+	NotBefore *metav1.Time `json:"notBefore,omitempty"`
+
+	MailDelivery `json:",inline"`
+}

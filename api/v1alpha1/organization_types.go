@@ -42,7 +42,8 @@ type OrganizationProfile struct {
 
 // OrganizationBilling says whom invoices go to.
 type OrganizationBilling struct {
-	// email receives invoices. At most 254 characters.
+	// email receives invoices, and mails about the subscription: all seats are taken, it was cancelled, ends within a week, has
+	// ended. At most 254 characters.
 	// +optional
 	Email EmailAddress `json:"email,omitempty"`
 
@@ -74,17 +75,22 @@ type OrganizationSubscription struct {
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$')`,message="plan consists of letters, digits, dots, dashes and underscores, and starts and ends with a letter or digit"
 	Plan string `json:"plan,omitempty"`
 
-	// seats is how many people are paid for, from 1 to 1000000. No limit when left out. Not enforced yet.
+	// seats is how many people may be members, from 1 to 1000000. No limit when left out. Whoever is Pending or Active has a seat,
+	// robots have none, and the owner always has one. While all are taken nobody can be added; who was added already waits with
+	// reason NoSeat, the oldest OrgMember coming first when seats return. Fewer seats than are taken take none from anybody.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000
 	Seats int32 `json:"seats,omitempty"`
 
-	// cancelled says that the subscription ends when what is paid runs out. Default false.
+	// cancelled says that the subscription ends when what is paid runs out, at paidThrough; without paidThrough it does not end yet.
+	// Until then nobody new is invited, and everything else goes on. From then on nobody has access to workspaces; members keep
+	// state and role, and with it the organization's home. Unset it to resume: all access comes back. Default false.
 	// +optional
 	Cancelled bool `json:"cancelled,omitempty"`
 
-	// paidThrough is the moment until which the subscription is paid, as RFC 3339.
+	// paidThrough is the moment until which the subscription is paid, as RFC 3339. It has an effect only when cancelled is true.
+	// Changing it takes the right to update organizations/paidthrough, which only the platform has.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=35
@@ -187,7 +193,7 @@ type MemberCounts struct {
 	// total counts every OrgMember.
 	// +required
 	Total int32 `json:"total"`
-	// pending counts those who have not joined yet: to be asked, asked, or refused as duplicates.
+	// pending counts those who have not joined yet: to be asked, asked, waiting for a seat, or refused as duplicates.
 	// +required
 	Pending int32 `json:"pending"`
 	// active counts those who joined, robots included.
@@ -204,13 +210,37 @@ type MemberCounts struct {
 	Expired int32 `json:"expired"`
 }
 
+// SeatUse is how an organization's seats are used.
+type SeatUse struct {
+	// taken counts the people who have a seat: those who are Active, those who were invited and have not answered yet, the owner,
+	// and those in offered.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Taken int32 `json:"taken"`
+
+	// waiting counts the people who wait for a seat.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Waiting int32 `json:"waiting"`
+
+	// offered names the OrgMembers who are given a seat and are about to take it, sorted. At most 1000.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	Offered []string `json:"offered,omitempty"`
+}
+
 // OrganizationStatus is what is true of an organization. Only the operator writes it.
 type OrganizationStatus struct {
 	// observedGeneration is the metadata.generation that this status is about; -1 before the first look.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready, Reconciling, Stalled, AdminRedundancy and PolicyEnforced.
+	// conditions are Ready, Reconciling, Stalled, AdminRedundancy, PolicyEnforced, and where a subscription is declared
+	// SeatsAvailable and SubscriptionActive.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -247,6 +277,10 @@ type OrganizationStatus struct {
 	// +optional
 	Members *MemberCounts `json:"members,omitempty"`
 
+	// seats is how the seats are used, whether or not spec.subscription.seats limits them.
+	// +optional
+	Seats *SeatUse `json:"seats,omitempty"`
+
 	// workspaces counts the Workspaces.
 	// +optional
 	Workspaces *int32 `json:"workspaces,omitempty"`
@@ -266,6 +300,13 @@ type OrganizationStatus struct {
 	// +listMapKey=uid
 	// +kubebuilder:validation:MaxItems=1000
 	Farewells []Farewell `json:"farewells,omitempty"`
+
+	// subscriptionMails is where the mails to spec.billing.email about the subscription stand, one of each sort.
+	// +optional
+	// +listType=map
+	// +listMapKey=about
+	// +kubebuilder:validation:MaxItems=4
+	SubscriptionMails []SubscriptionNotice `json:"subscriptionMails,omitempty"`
 }
 
 // MailCount is how many mails an organization's members were sent in an hour. What was counted stays counted when they are
@@ -292,6 +333,7 @@ type MailCount struct {
 // +kubebuilder:printcolumn:name="Workspaces",type=integer,JSONPath=`.status.workspaces`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Seats",type=integer,JSONPath=`.status.seats.taken`,priority=1
 // +kubebuilder:printcolumn:name="Admins",type=string,JSONPath=`.status.admins`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

@@ -43,7 +43,7 @@ const (
 	StateDeclined MemberState = "Declined"
 	// StateExpired: the invitation or the membership has run out; no access.
 	StateExpired MemberState = "Expired"
-	// StateSuspended: set aside by spec.suspended; no access.
+	// StateSuspended: set aside by spec.suspended, or not yet back for want of a seat; no access.
 	StateSuspended MemberState = "Suspended"
 )
 
@@ -115,7 +115,8 @@ type OrgMemberSpec struct {
 	// +kubebuilder:validation:XValidation:rule=`self.matches('^2[01][0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$') && timestamp(self) > timestamp('1999-01-01T00:00:00Z')`,message="expiresAt must be a moment with its time zone, such as 2027-01-01T00:00:00Z (RFC 3339, years 2000 to 2199)"
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
-	// suspended takes the access away and keeps the membership. Default false.
+	// suspended takes the access away and keeps the membership. Default false. It frees the seat: where seats are limited, whoever is
+	// to come back waits until one is free.
 	// +optional
 	Suspended bool `json:"suspended,omitempty"`
 

@@ -10,7 +10,7 @@ import (
 	"github.com/orgkeeper/orgkeeper/internal/invite/tenanttext"
 )
 
-// Content is what a mail tells: an Invitation, a RoleChange, a MembershipEnd or an Ownership.
+// Content is what a mail tells: an Invitation, a RoleChange, a MembershipEnd, an Ownership or a Subscription.
 type Content interface {
 	// sort names the templates, and the mail in errors.
 	sort() string

@@ -34,6 +34,10 @@ func kinds() map[string]om.Content {
 		"membership-ended": membershipEnd,
 		"ownership-gained": gained,
 		"ownership-lost":   lost("Admin"),
+		"seats-taken":      om.Subscription{Organization: "Acme S.p.A.", About: "SeatsTaken", Seats: 5},
+		"cancelled":        om.Subscription{Organization: "Acme S.p.A.", About: "Cancelled", PaidThrough: gained.At},
+		"ending":           om.Subscription{Organization: "Acme S.p.A.", About: "Ending", PaidThrough: gained.At},
+		"ended":            om.Subscription{Organization: "Acme S.p.A.", About: "Ended", PaidThrough: gained.At},
 	}
 }
 
@@ -84,6 +88,8 @@ func TestGoldenSpecial(t *testing.T) {
 		"ownership-demoted":        {anonymous, lost("BillingAdmin")},
 		"ownership-inactive":       {envelope, lost("")},
 		"ownership-hostile":        {target, taken},
+		"cancelled-bare":           {anonymous, om.Subscription{Organization: "Acme", About: "Cancelled"}},
+		"ended-hostile":            {target, om.Subscription{Organization: organization, About: "Ended", PaidThrough: gained.At}},
 	} {
 		t.Run(name, func(t *testing.T) { goldenMail(t, name, c.envelope, c.content) })
 	}

@@ -148,6 +148,10 @@ func samples() []Content {
 			all = append(all, invitation, reminder)
 		}
 	}
+	for _, about := range matters {
+		all = append(all, Subscription{organization, about, 5, at})
+	}
+	all = append(all, Subscription{organization, "Cancelled", 0, time.Time{}})
 	for _, role := range roles {
 		bare.Role = role
 		ownership.Role = role

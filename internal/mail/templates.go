@@ -27,7 +27,7 @@ const (
 	sortInvitation = "invitation"
 )
 
-var sorts = []string{sortInvitation, RoleChange{}.sort(), MembershipEnd{}.sort(), Ownership{}.sort()}
+var sorts = []string{sortInvitation, RoleChange{}.sort(), MembershipEnd{}.sort(), Ownership{}.sort(), Subscription{}.sort()}
 
 // Templates are the words of all mails, in each language. They are safe for concurrent use.
 type Templates struct {

@@ -21,9 +21,10 @@ type WorkspaceAccess struct {
 }
 
 // AccessTo decides who may do what in a workspace, from the organization's admins and the assignments that name it.
-// Nobody gets anything who is not Active, and nothing is given in a home or workspace that is going.
+// Nobody gets anything who is not Active, and nothing is given in a home or workspace that is going, or whose subscription
+// has ended.
 func AccessTo(h Home, w *v1alpha1.Workspace, admins []Standing, assigned []Assigned) WorkspaceAccess {
-	access := WorkspaceAccess{byUser: map[string]v1alpha1.Access{}}
+	access := WorkspaceAccess{byUser: map[string]v1alpha1.Access{}, Wake: h.subscriptionWake()}
 	for _, s := range admins {
 		access.Wake = Earliest(access.Wake, s.Wake)
 		if s.Active && s.Role == v1alpha1.RoleAdmin {
@@ -42,7 +43,7 @@ func AccessTo(h Home, w *v1alpha1.Workspace, admins []Standing, assigned []Assig
 			access.give(a.Member.Username, a.Assignment.Spec.Access)
 		}
 	}
-	if !h.Live() || w.DeletionTimestamp != nil {
+	if h.shut() || w.DeletionTimestamp != nil {
 		clear(access.byUser)
 	}
 	return access

@@ -32,9 +32,9 @@ type AssignmentStanding struct {
 // JudgeAssignment says what an assignment comes to, in each workspace and in all. References may dangle; they heal.
 func JudgeAssignment(h Home, f AssignmentFacts) AssignmentStanding {
 	a := f.Assignment
-	var s AssignmentStanding
+	s := AssignmentStanding{Wake: h.subscriptionWake()}
 	if a.Spec.ExpiresAt != nil && !ended(a, h.Now) {
-		s.Wake = a.Spec.ExpiresAt.Time
+		s.Wake = Earliest(s.Wake, a.Spec.ExpiresAt.Time)
 	}
 	whole := wholeVerdict(h, f)
 	var missing, unready, underWay []string
@@ -105,6 +105,8 @@ func wholeVerdict(h Home, f AssignmentFacts) Verdict {
 		return ready(v1alpha1.ReasonAssignmentExpired, "the assignment has ended; move spec.expiresAt to renew it")
 	case f.Member == nil:
 		return waiting(v1alpha1.ReasonMemberNotFound, fmt.Sprintf("no OrgMember %s in namespace %s; add it, or delete the assignment", name, h.Namespace))
+	case h.ended():
+		return ready(v1alpha1.ReasonSubscriptionEnded, "no access of "+name+": the subscription of "+h.Organization.Name+" has ended; it comes back when that is resumed")
 	case f.Member.Active:
 		return ready(v1alpha1.ReasonGranted, name+" has the access")
 	}
@@ -119,6 +121,8 @@ func inactiveVerdict(name string, m Standing) Verdict {
 		return waiting(v1alpha1.ReasonMemberNotActive, fmt.Sprintf("%s cannot have access: %s", name, m.Verdict.Message))
 	case v1alpha1.ReasonDeleting:
 		return ready(v1alpha1.ReasonMemberNotActive, name+" is being deleted; no access any more")
+	case v1alpha1.ReasonNoSeat, v1alpha1.ReasonSubscriptionCancelled:
+		return ready(v1alpha1.ReasonMemberNotActive, "no access until active: "+m.Verdict.Message)
 	}
 	if m.State == v1alpha1.StatePending {
 		return ready(v1alpha1.ReasonAwaitingAcceptance, "granted once "+name+" accepts")

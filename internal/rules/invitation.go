@@ -33,13 +33,22 @@ func NextInvitation(h Home, f MemberFacts) (record *v1alpha1.InvitationStatus, a
 	}
 	m := f.Member
 	i := m.Status.Invitation
-	switch {
+	switch invites := h.invites(m); {
+	case !invites && !underWay(h, i):
+		return nil, time.Time{}
 	case i == nil:
 		return issue(h, m, 1), time.Time{}
-	case resend(m) != "" && resend(m) != i.Resend:
+	case invites && resendDue(m):
 		return issue(h, m, i.Serial+1), time.Time{}
 	case i.SentAt != nil || i.RejectedAt != nil || m.Status.DeclinedAt != nil:
 		return nil, time.Time{}
+	}
+	return tryAgain(h, m, i)
+}
+
+// tryAgain is NextInvitation for one that is not out yet.
+func tryAgain(h Home, m *v1alpha1.OrgMember, i *v1alpha1.InvitationStatus) (record *v1alpha1.InvitationStatus, at time.Time) {
+	switch {
 	case i.Attempts == 0:
 		// It waited for its turn, and no link of it ever left: its time begins now.
 		return issue(h, m, i.Serial), time.Time{}
@@ -66,7 +75,15 @@ func invitable(h Home, f MemberFacts) bool {
 	_, robot := Robot(m)
 	asked := !robot && !joined(m)
 	stays := h.Live() && m.DeletionTimestamp == nil && !m.Spec.Suspended && !membershipEnded(m, h.Now)
-	return asked && stays && !f.keptOut(h)
+	return asked && stays && !f.outside(h)
+}
+
+// outside says that somebody could not come in by accepting.
+func (f MemberFacts) outside(h Home) bool { return f.keptOut(h) || !h.letsIn(f.Member) }
+
+// underWay says that an invitation was tried and goes on being so.
+func underWay(h Home, i *v1alpha1.InvitationStatus) bool {
+	return i != nil && i.Attempts > 0 && i.SentAt == nil && !reached(i.ExpiresAt.Time, h.Now)
 }
 
 // Answered says that the person has answered the present invitation, or joined without one.
@@ -86,6 +103,11 @@ func issue(h Home, m *v1alpha1.OrgMember, serial int32) *v1alpha1.InvitationStat
 		Attempts:  1,
 		Resend:    resend(m),
 	}
+}
+
+// resendDue says that somebody asked for a resend that was not made yet.
+func resendDue(m *v1alpha1.OrgMember) bool {
+	return resend(m) != "" && (m.Status.Invitation == nil || resend(m) != m.Status.Invitation.Resend)
 }
 
 // resend is the value of the annotation, as far as it is kept.
@@ -110,8 +132,8 @@ type LinkState int
 
 // The states of a link.
 const (
-	// LinkWithdrawn: the member or organization is gone or going, or the membership is suspended, over, a duplicate, or of
-	// a mail domain that is not allowed: accepting would give nothing.
+	// LinkWithdrawn: the member or organization is gone or going, or the membership is suspended, over, a duplicate, of a mail
+	// domain that is not allowed, or has no seat, or the subscription has ended: accepting would give nothing.
 	LinkWithdrawn LinkState = iota
 	// LinkSuperseded: a newer invitation was sent.
 	LinkSuperseded
@@ -130,11 +152,11 @@ func JudgeLink(h Home, f MemberFacts, serial int32, expires time.Time) LinkState
 	m := f.Member
 	i := m.Status.Invitation
 	switch {
-	case !h.Live() || m.DeletionTimestamp != nil || m.Spec.Suspended || membershipEnded(m, h.Now) || i == nil:
+	case !h.Live() || i == nil || m.DeletionTimestamp != nil || m.Spec.Suspended || membershipEnded(m, h.Now):
 		return LinkWithdrawn
 	case joined(m):
 		return LinkAccepted
-	case f.keptOut(h):
+	case f.outside(h):
 		return LinkWithdrawn
 	case serial != i.Serial || !expires.Equal(i.ExpiresAt.Time):
 		return LinkSuperseded

@@ -128,9 +128,7 @@ func Judge(h Home, f MemberFacts) Standing {
 	case b.handsOver:
 		s.Protected = v1alpha1.ReasonDeleting
 	}
-	if s.State == v1alpha1.StateActive && b.refused() {
-		s.State = v1alpha1.StatePending
-	}
+	s.State = b.kept(s.State, m.Status.State)
 	s.Active = s.State == v1alpha1.StateActive && h.Live() && b.stays()
 	s.Usable = s.Active && s.Role == v1alpha1.RoleAdmin && b.reliable()
 	s.Verdict = memberVerdict(h, f, b, s)
@@ -158,6 +156,8 @@ type bearing struct {
 	duplicate bool
 	// domain is what is wrong with the mail domain of a new member; else empty.
 	domain string
+	// awaits is the reason why somebody waits for the subscription to let them in; else empty.
+	awaits string
 }
 
 // stays says that the membership goes on and cannot end unseen.
@@ -172,6 +172,19 @@ func held(m *v1alpha1.OrgMember) bool { return slices.Contains(m.Finalizers, v1a
 // refused says that the member cannot be let in.
 func (b bearing) refused() bool { return b.duplicate || !b.allowed || b.domain != "" }
 
+// kept is the state of somebody, given their own and the recorded one: whoever waits to come back stays where they are.
+func (b bearing) kept(state, recorded v1alpha1.MemberState) v1alpha1.MemberState {
+	comesIn := state == v1alpha1.StateActive || state == v1alpha1.StatePending
+	out := recorded == v1alpha1.StateSuspended || recorded == v1alpha1.StateDeclined || recorded == v1alpha1.StateExpired
+	switch {
+	case comesIn && b.awaits != "" && out:
+		return recorded
+	case state == v1alpha1.StateActive && (b.refused() || b.awaits != ""):
+		return v1alpha1.StatePending
+	}
+	return state
+}
+
 func bearingOf(h Home, f MemberFacts) bearing {
 	m := f.Member
 	_, robot := Robot(m)
@@ -183,19 +196,14 @@ func bearingOf(h Home, f MemberFacts) bearing {
 	b.handsOver = wasActive && b.leaving && h.handsOver(m.Name)
 	b.duplicate = !b.protected && f.duplicate()
 	b.domain = domainFault(h, m)
+	b.awaits = awaits(h, m)
 	return b
 }
 
 // stateOf is the state of a membership as far as its own object tells, with the moment at which time changes it.
 func stateOf(m *v1alpha1.OrgMember, now time.Time, robot bool) (v1alpha1.MemberState, metav1.ConditionStatus, string, time.Time) {
 	accepted, acceptedReason := acceptance(m, now, robot)
-	var wake time.Time
-	if m.Spec.ExpiresAt != nil && !membershipEnded(m, now) {
-		wake = m.Spec.ExpiresAt.Time
-	}
-	if i := m.Status.Invitation; accepted == metav1.ConditionUnknown && i != nil && i.SentAt != nil {
-		wake = Earliest(wake, i.ExpiresAt.Time)
-	}
+	wake := stateWake(m, now)
 	switch {
 	case m.Spec.Suspended:
 		return v1alpha1.StateSuspended, accepted, acceptedReason, wake
@@ -209,6 +217,19 @@ func stateOf(m *v1alpha1.OrgMember, now time.Time, robot bool) (v1alpha1.MemberS
 		return v1alpha1.StateExpired, accepted, acceptedReason, wake
 	}
 	return v1alpha1.StatePending, accepted, acceptedReason, wake
+}
+
+// stateWake is when time alone changes the state of a membership; zero for never.
+func stateWake(m *v1alpha1.OrgMember, now time.Time) (wake time.Time) {
+	if m.Spec.ExpiresAt != nil && !membershipEnded(m, now) {
+		wake = m.Spec.ExpiresAt.Time
+	}
+	// Also of one activated without asking, as long as that is not on record: it is what gives them a seat.
+	open := m.Status.AcceptedAt == nil && m.Status.DeclinedAt == nil
+	if i := m.Status.Invitation; open && i != nil && i.SentAt != nil && !reached(i.ExpiresAt.Time, now) {
+		wake = Earliest(wake, i.ExpiresAt.Time)
+	}
+	return wake
 }
 
 // acceptance is what the person did with the invitation.

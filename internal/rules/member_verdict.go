@@ -30,6 +30,8 @@ func memberVerdict(h Home, f MemberFacts, b bearing, s Standing) Verdict {
 			fmt.Sprintf("%s is a service account of namespace %s, which is neither %s nor a workspace's; use a service account of one of these", m.Name, namespace, h.Namespace))
 	case b.domain != "":
 		return domainVerdict(h, m, b.domain)
+	case b.awaits != "":
+		return awaitsVerdict(h, m, b.awaits)
 	}
 	return stateVerdict(s, m, h.Now)
 }

@@ -103,8 +103,12 @@ func judgeHeld(h Home, w *v1alpha1.Workspace, f NamespaceFacts) (NamespaceStep, 
 	if !hasLabels(f.Labels, NamespaceLabels(w)) {
 		step = NamespaceRepair
 	}
-	if !h.Live() {
+	switch {
+	case !h.Live():
 		verdict = h.verdict()
+	case h.ended():
+		verdict = ready(v1alpha1.ReasonSubscriptionEnded,
+			fmt.Sprintf("nobody has access to namespace %s: the subscription of %s has ended; all access comes back when it is resumed", name, h.Organization.Name))
 	}
 	return step, verdict
 }

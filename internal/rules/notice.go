@@ -32,7 +32,7 @@ func MembershipNotice(h Home, m *v1alpha1.OrgMember, s Standing) *v1alpha1.Membe
 
 // changeOf is what a person who has joined is to be told when a standing replaces the one in their status; empty for nothing.
 func changeOf(m *v1alpha1.OrgMember, s Standing) v1alpha1.MembershipChange {
-	was, over := m.Status.State, s.State == v1alpha1.StateExpired
+	was, over := m.Status.State, s.State == v1alpha1.StateExpired && m.Spec.ExpiresAt != nil // and not for want of a seat
 	switch {
 	case was == "" || was == v1alpha1.StatePending:
 		return "" // they were no member yet

@@ -44,6 +44,8 @@ func anySequence(t *testing.T, members ...*v1alpha1.OrgMember) {
 			"assign":         w.assign,
 			"resend":         w.resend,
 			"domains":        w.allowDomains,
+			"seats":          w.book,
+			"cancel":         w.cancel,
 			"policies":       func(*rapid.T) { w.unguarded = !w.unguarded },
 			// What invited people do.
 			"answer": w.answer,
@@ -74,6 +76,8 @@ type world struct {
 	unguarded bool
 	// owned: an owner was recorded, and nobody removed one by force since.
 	owned bool
+	// seated are the people who had a seat after the step before.
+	seated map[string]bool
 }
 
 // link is a mail that went out.
@@ -223,6 +227,7 @@ func (w *world) reconcileOrganization(*rapid.T) {
 	}
 	o := &w.organization.Status
 	o.Transfers = rules.Transfers(w.organization, roll.Recorded, w.members, w.now)
+	o.Seats = roll.Seats(w.organization)
 	w.bound, o.Owner = roll.Access, roll.Recorded
 	if roll.Recorded != "" {
 		w.owned = true
@@ -243,6 +248,7 @@ func (w *world) reconcileMembers(*rapid.T) {
 		if _, robot := rules.Robot(m); s.Active && !robot && m.Status.AcceptedAt == nil {
 			m.Status.AcceptedAt = stamp(w.now)
 		}
+		m.Status.State = s.State
 		if m.DeletionTimestamp == nil || s.Protected != "" || w.isBound(s.Username) {
 			stay = append(stay, *m)
 		}
@@ -337,13 +343,15 @@ func (w *world) check(t *rapid.T) {
 	w.checkInvitations(t, h)
 	w.checkNotices(t, h)
 	w.checkFarewell(t)
+	w.checkSeats(t, h)
 }
 
 // checkStandings compares each standing with the law in its plainest words.
 func (w *world) checkStandings(t *rapid.T, h rules.Home, standings []rules.Standing) {
 	for i, s := range standings {
 		m := &w.members[i]
-		if want := w.plainlyActive(m) || (s.Owner && m.Status.AcceptedAt != nil); s.Active != want {
+		want := w.plainlyActive(m) || (s.Owner && m.Status.AcceptedAt != nil)
+		if s.Active != want && (s.Active || !w.mayWait(m)) {
 			t.Fatalf("%s: active is %v, want %v: %+v", m.Name, s.Active, want, s)
 		}
 		if _, robot := rules.Robot(m); robot && (s.Owner || s.Usable || s.Protected != "") {
@@ -463,10 +471,13 @@ func (w *world) checkWorkspaces(t *rapid.T, h rules.Home, standings []rules.Stan
 			}
 		}
 		for _, s := range standings {
-			if s.Active && s.Role == v1alpha1.RoleAdmin {
+			if s.Active && s.Role == v1alpha1.RoleAdmin && !w.ended() {
 				give(s.Username, v1alpha1.AccessAdmin)
 			}
 			for _, a := range w.assignments {
+				if w.ended() {
+					break
+				}
 				over := a.DeletionTimestamp != nil || (a.Spec.ExpiresAt != nil && !w.now.Before(a.Spec.ExpiresAt.Time))
 				if s.Active && !over && a.Spec.Member == s.Name && slices.Contains(a.Spec.Workspaces, v1alpha1.WorkspaceName(ws.Name)) {
 					give(s.Username, a.Spec.Access)

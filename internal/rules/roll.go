@@ -24,6 +24,10 @@ type Roll struct {
 	Access HomeAccess
 	// Wake is when time alone changes the roll; zero for never.
 	Wake time.Time
+
+	// seated counts the people who have a seat; seatless are those who lack nothing but one.
+	seated   int32
+	seatless []*v1alpha1.OrgMember
 }
 
 // HomeAccess is who has which role in an organization's home, as sorted usernames.
@@ -42,10 +46,12 @@ type HomeAccess struct {
 // accounts may be members.
 func Take(h Home, members []v1alpha1.OrgMember, robotHomes func(namespace string) bool) Roll {
 	claims := newClaims(members, h.UsernamePrefix)
-	var roll Roll
+	roll := Roll{Wake: Earliest(h.subscriptionWake(), h.noticeWake())}
 	for i := range members {
-		s := Judge(h, claims.facts(&members[i], robotHomes))
+		f := claims.facts(&members[i], robotHomes)
+		s := Judge(h, f)
 		roll.add(s)
+		roll.count(h, f)
 		if DueFarewell(h, &members[i], s) {
 			roll.Leaving = append(roll.Leaving, members[i])
 		}

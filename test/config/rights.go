@@ -98,6 +98,8 @@ var Others = []struct {
 	{"open an organization", on("organizations", "create"), []Holder{Platform}},
 	// Whoever has the mailbox answers for the user: the same person only where the username is the email.
 	{"invite one user by the mailbox of another", on("orgmembers/username", "update"), []Holder{Platform}},
+	// A tenant who could say so would have paid.
+	{"say until when the subscription is paid", on("organizations/paidthrough", "update"), []Holder{Platform}},
 	// Nobody's. Status and finalizers are the operator's; a deletecollection would empty an organization at once.
 	{"empty an organization at once", on("orgmembers", "deletecollection"), nil},
 	{"delete all organizations at once", on("organizations", "deletecollection"), nil},

@@ -171,7 +171,8 @@ func forgedMembers(t *testing.T, h *home) {
 var parts = map[string]string{
 	"update organizations/profile":        `{"displayName":"%s","profile":{"description":"%[1]s"},"invitations":{"validFor":"1%[1]sh"},"members":{"dormantAfter":"1%[1]s0h"}}`,
 	"update organizations/billing":        `{"billing":{"company":"%s"}}`,
-	"update organizations/subscription":   `{"subscription":{"plan":"%s","seats":7,"paidThrough":"2030-01-01T00:00:00Z"}}`,
+	"update organizations/subscription":   `{"subscription":{"plan":"%s","seats":7}}`,
+	"update organizations/paidthrough":    `{"subscription":{"paidThrough":"2030-01-01T00:00:00Z"}}`,
 	"cancel organizations/subscription":   `{"subscription":{"cancelled":true}}`,
 	"update organizations/owner":          `{"owner":"adam"}`,
 	"update organizations/administration": `{"administration":"OwnerOnly"}`,

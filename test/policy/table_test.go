@@ -128,6 +128,9 @@ func (a attempt) try(t *testing.T, h *home, c client.Client, dryRun bool) error 
 		c = client.NewDryRunClient(c)
 	}
 	err := a.request(t.Context(), c, o)
+	for a.prepare != nil && apierrors.IsConflict(err) { // the operator counted members meanwhile
+		err = a.request(t.Context(), c, a.prepare(h))
+	}
 	if err == nil && !dryRun && a.restore != nil {
 		a.restore(h)
 	}

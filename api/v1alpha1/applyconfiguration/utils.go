@@ -61,6 +61,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.OwnershipNoticeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("OwnershipTransfer"):
 		return &apiv1alpha1.OwnershipTransferApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SeatUse"):
+		return &apiv1alpha1.SeatUseApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SubscriptionNotice"):
+		return &apiv1alpha1.SubscriptionNoticeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Workspace"):
 		return &apiv1alpha1.WorkspaceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WorkspaceAssignment"):

@@ -449,6 +449,17 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: owner
       type:
         scalar: string
+    - name: seats
+      type:
+        namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.SeatUse
+    - name: subscriptionMails
+      type:
+        list:
+          elementType:
+            namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.SubscriptionNotice
+          elementRelationship: associative
+          keys:
+          - about
     - name: transfers
       type:
         list:
@@ -519,6 +530,56 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.Role
   scalar: string
+- name: com.github.orgkeeper.orgkeeper.api.v1alpha1.SeatUse
+  map:
+    fields:
+    - name: offered
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: taken
+      type:
+        scalar: numeric
+    - name: waiting
+      type:
+        scalar: numeric
+- name: com.github.orgkeeper.orgkeeper.api.v1alpha1.SubscriptionChange
+  scalar: string
+- name: com.github.orgkeeper.orgkeeper.api.v1alpha1.SubscriptionNotice
+  map:
+    fields:
+    - name: about
+      type:
+        namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.SubscriptionChange
+    - name: at
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: attempts
+      type:
+        scalar: numeric
+    - name: lastError
+      type:
+        scalar: string
+    - name: nextAttemptAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: notBefore
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: rejectedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: sentAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: serial
+      type:
+        scalar: numeric
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.Workspace
   map:
     fields:

@@ -12,7 +12,7 @@ package v1alpha1
 type MemberCountsApplyConfiguration struct {
 	// total counts every OrgMember.
 	Total *int32 `json:"total,omitempty"`
-	// pending counts those who have not joined yet: to be asked, asked, or refused as duplicates.
+	// pending counts those who have not joined yet: to be asked, asked, waiting for a seat, or refused as duplicates.
 	Pending *int32 `json:"pending,omitempty"`
 	// active counts those who joined, robots included.
 	Active *int32 `json:"active,omitempty"`

@@ -14,7 +14,8 @@ import (
 //
 // OrganizationBilling says whom invoices go to.
 type OrganizationBillingApplyConfiguration struct {
-	// email receives invoices. At most 254 characters.
+	// email receives invoices, and mails about the subscription: all seats are taken, it was cancelled, ends within a week, has
+	// ended. At most 254 characters.
 	Email *apiv1alpha1.EmailAddress `json:"email,omitempty"`
 	// company is the legal name on invoices. At most 128 characters.
 	Company *apiv1alpha1.Line `json:"company,omitempty"`

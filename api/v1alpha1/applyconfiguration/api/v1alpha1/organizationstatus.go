@@ -16,7 +16,8 @@ import (
 type OrganizationStatusApplyConfiguration struct {
 	// observedGeneration is the metadata.generation that this status is about; -1 before the first look.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions are Ready, Reconciling, Stalled, AdminRedundancy and PolicyEnforced.
+	// conditions are Ready, Reconciling, Stalled, AdminRedundancy, PolicyEnforced, and where a subscription is declared
+	// SeatsAvailable and SubscriptionActive.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// owner is the OrgMember who owns the organization now. Absent until somebody does: an owner who has not joined is not
 	// one yet. From then on it follows spec.owner once that names a usable admin, so that ownership never falls between
@@ -31,6 +32,8 @@ type OrganizationStatusApplyConfiguration struct {
 	Admins []string `json:"admins,omitempty"`
 	// members counts the OrgMembers.
 	Members *MemberCountsApplyConfiguration `json:"members,omitempty"`
+	// seats is how the seats are used, whether or not spec.subscription.seats limits them.
+	Seats *SeatUseApplyConfiguration `json:"seats,omitempty"`
 	// workspaces counts the Workspaces.
 	Workspaces *int32 `json:"workspaces,omitempty"`
 	// mails counts the mails about invitations, roles and memberships that were sent lately, hour by hour, oldest first. The operator sends no more
@@ -39,6 +42,8 @@ type OrganizationStatusApplyConfiguration struct {
 	// farewells are the mails to those whose OrgMembers were deleted after they had joined, oldest first. Each is gone from here
 	// once the mail server took or refused the mail. At most 1000; should more wait, the oldest are not sent, and an Event says so.
 	Farewells []FarewellApplyConfiguration `json:"farewells,omitempty"`
+	// subscriptionMails is where the mails to spec.billing.email about the subscription stand, one of each sort.
+	SubscriptionMails []SubscriptionNoticeApplyConfiguration `json:"subscriptionMails,omitempty"`
 }
 
 // OrganizationStatusApplyConfiguration constructs a declarative configuration of the OrganizationStatus type for use with
@@ -107,6 +112,14 @@ func (b *OrganizationStatusApplyConfiguration) WithMembers(value *MemberCountsAp
 	return b
 }
 
+// WithSeats sets the Seats field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Seats field is set to the value of the last call.
+func (b *OrganizationStatusApplyConfiguration) WithSeats(value *SeatUseApplyConfiguration) *OrganizationStatusApplyConfiguration {
+	b.Seats = value
+	return b
+}
+
 // WithWorkspaces sets the Workspaces field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Workspaces field is set to the value of the last call.
@@ -137,6 +150,19 @@ func (b *OrganizationStatusApplyConfiguration) WithFarewells(values ...*Farewell
 			panic("nil value passed to WithFarewells")
 		}
 		b.Farewells = append(b.Farewells, *values[i])
+	}
+	return b
+}
+
+// WithSubscriptionMails adds the given value to the SubscriptionMails field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the SubscriptionMails field.
+func (b *OrganizationStatusApplyConfiguration) WithSubscriptionMails(values ...*SubscriptionNoticeApplyConfiguration) *OrganizationStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithSubscriptionMails")
+		}
+		b.SubscriptionMails = append(b.SubscriptionMails, *values[i])
 	}
 	return b
 }

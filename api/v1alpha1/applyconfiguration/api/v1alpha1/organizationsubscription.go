@@ -16,11 +16,16 @@ import (
 type OrganizationSubscriptionApplyConfiguration struct {
 	// plan is the name of the booked plan. At most 63 characters.
 	Plan *string `json:"plan,omitempty"`
-	// seats is how many people are paid for, from 1 to 1000000. No limit when left out. Not enforced yet.
+	// seats is how many people may be members, from 1 to 1000000. No limit when left out. Whoever is Pending or Active has a seat,
+	// robots have none, and the owner always has one. While all are taken nobody can be added; who was added already waits with
+	// reason NoSeat, the oldest OrgMember coming first when seats return. Fewer seats than are taken take none from anybody.
 	Seats *int32 `json:"seats,omitempty"`
-	// cancelled says that the subscription ends when what is paid runs out. Default false.
+	// cancelled says that the subscription ends when what is paid runs out, at paidThrough; without paidThrough it does not end yet.
+	// Until then nobody new is invited, and everything else goes on. From then on nobody has access to workspaces; members keep
+	// state and role, and with it the organization's home. Unset it to resume: all access comes back. Default false.
 	Cancelled *bool `json:"cancelled,omitempty"`
-	// paidThrough is the moment until which the subscription is paid, as RFC 3339.
+	// paidThrough is the moment until which the subscription is paid, as RFC 3339. It has an effect only when cancelled is true.
+	// Changing it takes the right to update organizations/paidthrough, which only the platform has.
 	PaidThrough *v1.Time `json:"paidThrough,omitempty"`
 }
 

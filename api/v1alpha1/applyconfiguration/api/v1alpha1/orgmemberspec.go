@@ -36,7 +36,8 @@ type OrgMemberSpecApplyConfiguration struct {
 	// expiresAt is the moment at which the membership ends by itself, as RFC 3339 with a time zone, such as
 	// 2027-01-01T00:00:00Z. Never when left out.
 	ExpiresAt *v1.Time `json:"expiresAt,omitempty"`
-	// suspended takes the access away and keeps the membership. Default false.
+	// suspended takes the access away and keeps the membership. Default false. It frees the seat: where seats are limited, whoever is
+	// to come back waits until one is free.
 	Suspended *bool `json:"suspended,omitempty"`
 	// invitation says how the member is brought in. By mail when left out.
 	Invitation *MemberInvitationApplyConfiguration `json:"invitation,omitempty"`

@@ -1,0 +1,132 @@
+package rules
+
+import (
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+)
+
+const (
+	// endingSoon is how long before the end of a cancelled subscription the billing contact is told.
+	endingSoon = 7 * 24 * time.Hour
+	// betweenNotices is how long the billing contact hears nothing more of a matter. Whom spec.billing.email names never agreed to
+	// get mails, and who edits the subscription to and fro must not be able to send them many.
+	betweenNotices = 24 * time.Hour
+)
+
+// matters are what the billing contact is told of, in the order in which mails go out.
+var matters = []v1alpha1.SubscriptionChange{
+	v1alpha1.SubscriptionSeatsTaken, v1alpha1.SubscriptionCancelled, v1alpha1.SubscriptionEnding, v1alpha1.SubscriptionEnded,
+}
+
+// SubscriptionNotices is what status.subscriptionMails of an Organization is to say, given how its seats are used: what became so is
+// noted, what is so no more is over. It is to be written together with what it is about, so that nothing is forgotten and
+// nothing told twice.
+func SubscriptionNotices(h Home, use *v1alpha1.SeatUse) []v1alpha1.SubscriptionNotice {
+	notices := slices.Clone(h.Organization.Status.SubscriptionMails)
+	for _, about := range matters {
+		i := noticeOf(notices, about)
+		switch is := h.matter(about, use, notices); {
+		case is && i < 0:
+			notices = append(notices, v1alpha1.SubscriptionNotice{About: about, Serial: 1, At: h.second()})
+		case is && notices[i].Until != nil:
+			notices[i] = anew(notices[i], h.second())
+		case !is && i >= 0 && notices[i].Until == nil:
+			notices[i].Until = new(h.second())
+		}
+	}
+	return notices
+}
+
+func noticeOf(notices []v1alpha1.SubscriptionNotice, about v1alpha1.SubscriptionChange) int {
+	return slices.IndexFunc(notices, func(n v1alpha1.SubscriptionNotice) bool { return n.About == about })
+}
+
+// matter says whether it is so now.
+func (h Home) matter(about v1alpha1.SubscriptionChange, use *v1alpha1.SeatUse, notices []v1alpha1.SubscriptionNotice) bool {
+	switch about {
+	case v1alpha1.SubscriptionSeatsTaken:
+		limit := seatLimit(h.Organization)
+		return limit > 0 && int(use.Taken) >= limit
+	case v1alpha1.SubscriptionCancelled:
+		return h.cancelled()
+	case v1alpha1.SubscriptionEnding:
+		soon := h.endsSoon()
+		if soon.IsZero() || !reached(soon, h.Now) || h.ended() {
+			return false
+		}
+		// Who cancels that late is told of the end by the mail about that.
+		i := noticeOf(notices, v1alpha1.SubscriptionCancelled)
+		return i >= 0 && notices[i].At.Time.Before(soon)
+	case v1alpha1.SubscriptionEnded:
+		return h.ended()
+	}
+	return false
+}
+
+// endsSoon is when the billing contact is to be told of the end.
+func (h Home) endsSoon() time.Time {
+	if at := h.runsOut(); !at.IsZero() {
+		return at.Add(-endingSoon)
+	}
+	return Never
+}
+
+// noticeWake is when time alone makes a mail due; zero for never.
+func (h Home) noticeWake() time.Time {
+	if at := h.endsSoon(); !at.IsZero() && !reached(at, h.Now) {
+		return at
+	}
+	return Never
+}
+
+func (h Home) second() metav1.Time { return metav1.NewTime(h.Now.Truncate(time.Second)) }
+
+// anew is the notice of something that becomes so again.
+func anew(before v1alpha1.SubscriptionNotice, at metav1.Time) v1alpha1.SubscriptionNotice {
+	n := v1alpha1.SubscriptionNotice{About: before.About, Serial: before.Serial, At: at, NotBefore: before.NotBefore}
+	if before.Attempts == 0 {
+		return n // no mail ever had this serial
+	}
+	last := before.At
+	for _, end := range []*metav1.Time{before.SentAt, before.RejectedAt} {
+		if end != nil {
+			last = *end
+		}
+	}
+	n.Serial, n.NotBefore = before.Serial+1, new(metav1.NewTime(last.Add(betweenNotices)))
+	return n
+}
+
+// NextSubscriptionMail says which mail to the billing contact is due: the record to write before it goes out, or, when at is not
+// zero, the moment to look again. Neither: nothing is due.
+func NextSubscriptionMail(h Home) (record *v1alpha1.SubscriptionNotice, at time.Time) {
+	if !h.Live() || h.Organization.Spec.Billing == nil || h.Organization.Spec.Billing.Email == "" {
+		return nil, Never
+	}
+	for i := range h.Organization.Status.SubscriptionMails {
+		n := &h.Organization.Status.SubscriptionMails[i]
+		if n.Until != nil || (n.About == v1alpha1.SubscriptionCancelled && h.ended()) {
+			continue
+		}
+		next, later := nextTry(n.MailDelivery, h.Now)
+		switch {
+		case next != nil && h.tooSoon(n):
+			later = n.NotBefore.Time
+		case next != nil:
+			record = n.DeepCopy()
+			record.MailDelivery = *next
+			return record, Never
+		}
+		at = Earliest(at, later)
+	}
+	return nil, at
+}
+
+// tooSoon says that a mail waits for its day. What is further ahead was set by a clock that ran ahead.
+func (h Home) tooSoon(n *v1alpha1.SubscriptionNotice) bool {
+	return n.NotBefore != nil && !reached(n.NotBefore.Time, h.Now) && !n.NotBefore.After(h.Now.Add(betweenNotices))
+}
