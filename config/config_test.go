@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -322,3 +323,43 @@ func TestEveryPartIsJudged(t *testing.T) {
 		}
 	}
 }
+
+// TestDocumentedLifecycle holds docs/lifecycle.md to the tests that it names.
+func TestDocumentedLifecycle(t *testing.T) {
+	content, err := os.ReadFile("../docs/lifecycle.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../controllers/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bool{}
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range testFunction.FindAllStringSubmatch(string(source), -1) {
+			tests[found[1]] = true
+		}
+	}
+	rows := 0
+	for line := range strings.Lines(string(content)) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 8 || strings.Contains(line, "| test |") || strings.Contains(line, "---") {
+			continue
+		}
+		rows++
+		for name := range strings.SplitSeq(cells[6], ",") {
+			if name = strings.TrimSpace(name); !tests[name] {
+				t.Errorf("no test %q, for: %s", name, line)
+			}
+		}
+	}
+	if rows < 20 {
+		t.Errorf("%d rows read", rows)
+	}
+}
+
+var testFunction = regexp.MustCompile(`(?m)^func (Test\w+)\(`)

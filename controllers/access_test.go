@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -46,8 +47,20 @@ func levels(h *home) {
 	web, mia, view := h.staffed(v1alpha1.AccessView)
 	edits, admins := h.assignment("edit", "mia", v1alpha1.AccessEdit, "web"), h.assignment("admin", "mia", v1alpha1.AccessAdmin, "web")
 	user, in := h.user("mia"), h.in("web")
+	counts := func(admin, edit, view int32) {
+		h.t.Helper()
+		h.eventually("the counts of the workspace", func() error {
+			h.get(web)
+			if diff := cmp.Diff(&v1alpha1.WorkspaceMembers{Admin: admin, Edit: edit, View: view}, web.Status.Members); diff != "" {
+				return errors.New(diff)
+			}
+			return nil
+		})
+	}
+	counts(1, 0, 1)
 	h.create(admins)
 	h.has(user, in, v1alpha1.AccessAdmin)
+	counts(2, 0, 0)
 	h.create(edits)
 	h.becomes(edits, "Ready", "True/Granted")
 	if got := h.access(user, in); got != v1alpha1.AccessAdmin {
@@ -59,6 +72,7 @@ func levels(h *home) {
 	h.delete(admins)
 	h.goes(admins)
 	h.has(user, in, v1alpha1.AccessEdit)
+	counts(1, 1, 0)
 	h.delete(edits)
 	h.goes(edits)
 	h.has(user, in, v1alpha1.AccessView)
@@ -70,6 +84,7 @@ func levels(h *home) {
 	if got := h.named(user); got != nil {
 		h.t.Errorf("without assignment the user is named by %v", got)
 	}
+	counts(1, 0, 0)
 	h.becomes(web, "Ready", "True/Ready")
 	h.becomes(mia, "Ready", "True/Active")
 	h.eventually("the count", func() error {

@@ -57,18 +57,25 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		return ctrl.Result{}, err
 	}
 	before := w.DeepCopy()
-	withheld := false
-	if step.Holds() {
-		w.Status.Namespace = rules.NamespaceName(w)
-		withheld, err = r.keepBindings(ctx, h, w.Status.Namespace, rbac.WorkspaceBindings, rbac.Workspace(w, r.Roles, access))
-	} else {
-		w.Status.Namespace = ""
-		err = r.endAccess(ctx, w.Namespace, w.Name)
-	}
+	withheld, err := r.applyAccess(ctx, h, w, step, access)
 	if err = cmp.Or(err, marked); err != nil {
 		return r.finishIncomplete(ctx, before, w, err, access.Wake)
 	}
 	return r.finish(ctx, before, w, verdict.Withheld(withheld), access.Wake)
+}
+
+// applyAccess makes the RoleBindings follow the access, and counts who has it. It says whether it withheld something.
+func (r *WorkspaceReconciler) applyAccess(ctx context.Context, h rules.Home, w *v1alpha1.Workspace, step rules.NamespaceStep, access rules.WorkspaceAccess) (withheld bool, err error) {
+	if !step.Holds() {
+		w.Status.Namespace, w.Status.Members = "", nil
+		return false, r.endAccess(ctx, w.Namespace, w.Name)
+	}
+	w.Status.Namespace = rules.NamespaceName(w)
+	withheld, err = r.keepBindings(ctx, h, w.Status.Namespace, rbac.WorkspaceBindings, rbac.Workspace(w, r.Roles, access))
+	if err == nil && !withheld { // else what is granted is less than what is declared
+		w.Status.Members = access.Counts()
+	}
+	return withheld, err
 }
 
 // applyNamespace takes a step about the namespace.

@@ -63,6 +63,23 @@ type WorkspaceStatus struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace,omitempty"`
+
+	// members counts who works in the workspace, robots included, by access. Absent while there is no namespace.
+	// +optional
+	Members *WorkspaceMembers `json:"members,omitempty"`
+}
+
+// WorkspaceMembers is how many have access to a workspace. Each is counted once, with the highest access they have.
+type WorkspaceMembers struct {
+	// admin counts those with access Admin, the organization's admins among them.
+	// +required
+	Admin int32 `json:"admin"`
+	// edit counts those with access Edit.
+	// +required
+	Edit int32 `json:"edit"`
+	// view counts those with access View.
+	// +required
+	View int32 `json:"view"`
 }
 
 // Workspace is a namespace that members of the organization work in.
@@ -71,6 +88,9 @@ type WorkspaceStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=ws,categories=orgkeeper
 // +kubebuilder:printcolumn:name="Namespace",type=string,JSONPath=`.status.namespace`
+// +kubebuilder:printcolumn:name="Admin",type=integer,JSONPath=`.status.members.admin`
+// +kubebuilder:printcolumn:name="Edit",type=integer,JSONPath=`.status.members.edit`
+// +kubebuilder:printcolumn:name="View",type=integer,JSONPath=`.status.members.view`
 // +kubebuilder:printcolumn:name="Deletion",type=string,JSONPath=`.spec.deletionPolicy`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`

@@ -64,6 +64,22 @@ func (a WorkspaceAccess) Users(access v1alpha1.Access) []string {
 	return users
 }
 
+// Counts is how many have which access.
+func (a WorkspaceAccess) Counts() *v1alpha1.WorkspaceMembers {
+	var counts v1alpha1.WorkspaceMembers
+	for _, has := range a.byUser {
+		switch has {
+		case v1alpha1.AccessAdmin:
+			counts.Admin++
+		case v1alpha1.AccessEdit:
+			counts.Edit++
+		case v1alpha1.AccessView:
+			counts.View++
+		}
+	}
+	return &counts
+}
+
 func (a WorkspaceAccess) give(username string, access v1alpha1.Access) {
 	if rank(access) > rank(a.byUser[username]) {
 		a.byUser[username] = access

@@ -136,6 +136,10 @@ func TestAccessTo(t *testing.T) {
 				c.workspace = workspace("web")
 			}
 			to := rules.AccessTo(c.home, c.workspace, c.admins, c.assigned)
+			counts := v1alpha1.WorkspaceMembers{Admin: int32(len(to.Users(full))), Edit: int32(len(to.Users(edit))), View: int32(len(to.Users(view)))}
+			if diff := cmp.Diff(&counts, to.Counts()); diff != "" {
+				t.Errorf("the counts, -want +got:\n%s", diff)
+			}
 			got := map[string]v1alpha1.Access{}
 			for _, level := range []v1alpha1.Access{view, edit, full} {
 				for _, user := range to.Users(level) {

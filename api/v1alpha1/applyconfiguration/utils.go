@@ -73,6 +73,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.WorkspaceAssignmentSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WorkspaceAssignmentStatus"):
 		return &apiv1alpha1.WorkspaceAssignmentStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("WorkspaceMembers"):
+		return &apiv1alpha1.WorkspaceMembersApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WorkspaceSpec"):
 		return &apiv1alpha1.WorkspaceSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WorkspaceStatus"):

@@ -661,6 +661,18 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+- name: com.github.orgkeeper.orgkeeper.api.v1alpha1.WorkspaceMembers
+  map:
+    fields:
+    - name: admin
+      type:
+        scalar: numeric
+    - name: edit
+      type:
+        scalar: numeric
+    - name: view
+      type:
+        scalar: numeric
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.WorkspaceName
   scalar: string
 - name: com.github.orgkeeper.orgkeeper.api.v1alpha1.WorkspaceSpec
@@ -690,6 +702,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - type
+    - name: members
+      type:
+        namedType: com.github.orgkeeper.orgkeeper.api.v1alpha1.WorkspaceMembers
     - name: namespace
       type:
         scalar: string

@@ -20,6 +20,8 @@ type WorkspaceStatusApplyConfiguration struct {
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// namespace is the namespace in use. Absent while there is none.
 	Namespace *string `json:"namespace,omitempty"`
+	// members counts who works in the workspace, robots included, by access. Absent while there is no namespace.
+	Members *WorkspaceMembersApplyConfiguration `json:"members,omitempty"`
 }
 
 // WorkspaceStatusApplyConfiguration constructs a declarative configuration of the WorkspaceStatus type for use with
@@ -54,5 +56,13 @@ func (b *WorkspaceStatusApplyConfiguration) WithConditions(values ...*v1.Conditi
 // If called multiple times, the Namespace field is set to the value of the last call.
 func (b *WorkspaceStatusApplyConfiguration) WithNamespace(value string) *WorkspaceStatusApplyConfiguration {
 	b.Namespace = &value
+	return b
+}
+
+// WithMembers sets the Members field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Members field is set to the value of the last call.
+func (b *WorkspaceStatusApplyConfiguration) WithMembers(value *WorkspaceMembersApplyConfiguration) *WorkspaceStatusApplyConfiguration {
+	b.Members = value
 	return b
 }
