@@ -199,8 +199,8 @@ func (s *devstack) showsTheSamples(t *testing.T) {
 		{"orgmember.orgkeeper.dev/bill", "bill@acme.example BillingAdmin Pending 0 True"},
 		{"orgmember.orgkeeper.dev/mia", "mia@acme.example Member Pending 1 True"},
 		{"orgmember.orgkeeper.dev/ci", "Member Active 2 True"},
-		{"workspace.orgkeeper.dev/web", "acme--web Delete True Ready"},
-		{"workspace.orgkeeper.dev/api", "acme--api Delete True Ready"},
+		{"workspace.orgkeeper.dev/web", "acme--web 1 0 1 Delete True Ready"},
+		{"workspace.orgkeeper.dev/api", "acme--api 1 0 1 Delete True Ready"},
 		{"workspaceassignment.orgkeeper.dev/mia", `mia ["web"] Edit false True AwaitingAcceptance`},
 		{"workspaceassignment.orgkeeper.dev/ci", `ci ["web","api"] View true True Granted`},
 	} {
