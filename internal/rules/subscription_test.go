@@ -212,3 +212,37 @@ func TestNextSubscriptionMail(t *testing.T) {
 		}
 	}
 }
+
+// The sender may see an edit before it is noted: nothing is told that the edit made untrue.
+func TestNoSubscriptionMailOfWhatIsOver(t *testing.T) {
+	noted := func(about v1alpha1.SubscriptionChange) homeOption {
+		return func(h *rules.Home) {
+			h.Organization.Spec.Billing = &v1alpha1.OrganizationBilling{Email: "billing@acme.example"}
+			h.Organization.Status.SubscriptionMails = []v1alpha1.SubscriptionNotice{{About: about, Serial: 1, At: *stamp(now.Add(-time.Hour))}}
+		}
+	}
+	resumed := paidUntil(now.Add(-1))
+	for _, c := range []struct {
+		about  v1alpha1.SubscriptionChange
+		reason string
+		home   homeOption
+		due    bool
+	}{
+		{v1alpha1.SubscriptionSeatsTaken, "still", seats(3, 3), true},
+		{v1alpha1.SubscriptionSeatsTaken, "no limit", seats(0, 3), false},
+		{v1alpha1.SubscriptionCancelled, "still", cancelledOpen, true},
+		{v1alpha1.SubscriptionCancelled, "resumed", resumed, false},
+		{v1alpha1.SubscriptionEnding, "still", cancelledUntil(now.Add(time.Hour)), true},
+		{v1alpha1.SubscriptionEnding, "nobody says until when", cancelledOpen, false},
+		{v1alpha1.SubscriptionEnding, "ended", cancelledUntil(now), false},
+		{v1alpha1.SubscriptionEnding, "resumed", resumed, false},
+		{v1alpha1.SubscriptionEnded, "still", cancelledUntil(now), true},
+		{v1alpha1.SubscriptionEnded, "paid for longer", cancelledUntil(now.Add(time.Hour)), false},
+		{v1alpha1.SubscriptionEnded, "nobody says until when", cancelledOpen, false},
+		{v1alpha1.SubscriptionEnded, "resumed", resumed, false},
+	} {
+		if record, _ := rules.NextSubscriptionMail(home(c.home, noted(c.about))); (record != nil) != c.due {
+			t.Errorf("%s, %s: a mail is due: %t", c.about, c.reason, record != nil)
+		}
+	}
+}
