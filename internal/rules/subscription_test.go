@@ -246,3 +246,30 @@ func TestNoSubscriptionMailOfWhatIsOver(t *testing.T) {
 		}
 	}
 }
+
+// Whose invitation was put off waits for the subscription and not for what it was put off by; an invitation under way goes on.
+func TestPutOffWhileCancelled(t *testing.T) {
+	inLine := func(m *v1alpha1.OrgMember) {
+		tried(1, now.Add(time.Hour))(m)
+		m.Status.Invitation.Attempts = 0
+	}
+	pending := state(v1alpha1.StatePending)
+	for _, c := range []struct {
+		reason string
+		member *v1alpha1.OrgMember
+		says   string
+	}{
+		{"in line", member("mia", inLine, pending), "Waiting SubscriptionCancelled"},
+		{"refused until it expired", member("mia", deferredUntil(now.Add(-1)), pending, func(m *v1alpha1.OrgMember) { m.Status.Invitation.ExpiresAt = *stamp(now) }), "Waiting SubscriptionCancelled"},
+		{"under way", member("mia", deferredUntil(now.Add(time.Minute)), pending), "Reconciling InvitationDeferred"},
+		{"refused for good", member("mia", rejected, pending), "Stalled InvitationRejected"},
+		{"invited", member("mia", invited, pending), "Ready AwaitingAcceptance"},
+		{"suspended", member("mia", inLine, suspended, state(v1alpha1.StateSuspended)), "Ready Suspended"},
+		{"the owner", member("jane", inLine, pending), "Reconciling InvitationLimited"},
+	} {
+		s := rules.Judge(home(cancelledUntil(now.Add(time.Hour))), rules.MemberFacts{Member: c.member})
+		if says(s.Verdict) != c.says || s.State != c.member.Status.State {
+			t.Errorf("%s: got %s, %s; want %s", c.reason, says(s.Verdict), s.State, c.says)
+		}
+	}
+}
