@@ -18,7 +18,7 @@ func MembershipNotice(h Home, m *v1alpha1.OrgMember, s Standing) *v1alpha1.Membe
 	if m.Status.AcceptedAt == nil || !reachable(m) || !h.Live() {
 		return n
 	}
-	switch change := changeOf(m, s); change {
+	switch change := changeOf(m, s, h.Now); change {
 	case v1alpha1.MembershipEnded:
 		if ends(n, m) {
 			return n // suspended and resumed since, or the clock went back: it is the same end
@@ -31,8 +31,8 @@ func MembershipNotice(h Home, m *v1alpha1.OrgMember, s Standing) *v1alpha1.Membe
 }
 
 // changeOf is what a person who has joined is to be told when a standing replaces the one in their status; empty for nothing.
-func changeOf(m *v1alpha1.OrgMember, s Standing) v1alpha1.MembershipChange {
-	was, over := m.Status.State, s.State == v1alpha1.StateExpired && m.Spec.ExpiresAt != nil // and not for want of a seat
+func changeOf(m *v1alpha1.OrgMember, s Standing, now time.Time) v1alpha1.MembershipChange {
+	was, over := m.Status.State, s.State == v1alpha1.StateExpired && membershipEnded(m, now) // and not for want of a seat
 	switch {
 	case was == "" || was == v1alpha1.StatePending:
 		return "" // they were no member yet

@@ -70,6 +70,7 @@ func TestMembershipNotice(t *testing.T) {
 		"over again":                                {"an end after a new beginning is another one", home(), member("joe", accepted, expires(now), as(active, plain), noted(over(1, plain, aDayAgo, isTold))), over(2, plain, now)},
 		"goes on before they were told":             {"nobody reads of an end that is none", home(), member("joe", accepted, as(expired, plain), noted(over(1, plain, aDayAgo))), roleChanged(1, plain, plain, now)},
 		"goes on as an admin before they were told": {"what they are told is what changed", home(), member("joe", accepted, admin, as(expired, plain), noted(over(1, plain, aDayAgo))), roleChanged(1, plain, boss, now)},
+		"renewed as an admin, waits for a seat":     {"another role is told once they are back", home(seats(1, 4)), member("joe", accepted, admin, expires(now.Add(time.Hour)), as(expired, plain)), roleChanged(1, plain, boss, now)},
 		"the first owner":                           {"who owns is an admin", home(ownedBy("joe")), member("joe", accepted, as(active, plain)), roleChanged(1, plain, boss, now)},
 
 		"nothing changed":               {"", home(), member("joe", accepted, as(active, plain)), notice{}},

@@ -88,6 +88,8 @@ func asksIn(h Home, m *v1alpha1.OrgMember) bool {
 // awaits is the reason why somebody who is to come in waits; empty when nothing of the subscription is in their way.
 func awaits(h Home, m *v1alpha1.OrgMember) string {
 	switch {
+	case stranded(h, m):
+		return v1alpha1.ReasonSubscriptionCancelled
 	case !asksIn(h, m):
 		return ""
 	case !h.invites(m) && m.Status.AcceptedAt == nil:
@@ -98,6 +100,15 @@ func awaits(h Home, m *v1alpha1.OrgMember) string {
 		return v1alpha1.ReasonNoSeat
 	}
 	return v1alpha1.ReasonProgressing
+}
+
+// stranded says that the invitation of somebody who is to come in was put off, and is not sent any more now that nobody is invited.
+func stranded(h Home, m *v1alpha1.OrgMember) bool {
+	i := m.Status.Invitation
+	if i == nil || joined(m) || m.Spec.Suspended || membershipEnded(m, h.Now) || m.Status.DeclinedAt != nil {
+		return false
+	}
+	return !h.invites(m) && i.SentAt == nil && i.RejectedAt == nil && !underWay(h, i)
 }
 
 // needsSeat says that somebody waits for nothing but a seat, or was offered one and has not taken it yet.

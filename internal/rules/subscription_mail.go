@@ -109,7 +109,7 @@ func NextSubscriptionMail(h Home) (record *v1alpha1.SubscriptionNotice, at time.
 	}
 	for i := range h.Organization.Status.SubscriptionMails {
 		n := &h.Organization.Status.SubscriptionMails[i]
-		if n.Until != nil || (n.About == v1alpha1.SubscriptionCancelled && h.ended()) {
+		if n.Until != nil || !h.stillSo(n.About) {
 			continue
 		}
 		next, later := nextTry(n.MailDelivery, h.Now)
@@ -124,6 +124,21 @@ func NextSubscriptionMail(h Home) (record *v1alpha1.SubscriptionNotice, at time.
 		at = Earliest(at, later)
 	}
 	return nil, at
+}
+
+// stillSo says that a mail about something noted would be true. What is over may not be noted yet: then a mail without its
+// moment or number would count as refused for good.
+func (h Home) stillSo(about v1alpha1.SubscriptionChange) bool {
+	switch about {
+	case v1alpha1.SubscriptionSeatsTaken:
+		return seatLimit(h.Organization) > 0
+	case v1alpha1.SubscriptionEnding:
+		return !h.runsOut().IsZero() && !h.ended()
+	case v1alpha1.SubscriptionEnded:
+		return h.ended()
+	case v1alpha1.SubscriptionCancelled:
+	}
+	return h.cancelled() && !h.ended()
 }
 
 // tooSoon says that a mail waits for its day. What is further ahead was set by a clock that ran ahead.

@@ -212,3 +212,64 @@ func TestNextSubscriptionMail(t *testing.T) {
 		}
 	}
 }
+
+// The sender may see an edit before it is noted: nothing is told that the edit made untrue.
+func TestNoSubscriptionMailOfWhatIsOver(t *testing.T) {
+	noted := func(about v1alpha1.SubscriptionChange) homeOption {
+		return func(h *rules.Home) {
+			h.Organization.Spec.Billing = &v1alpha1.OrganizationBilling{Email: "billing@acme.example"}
+			h.Organization.Status.SubscriptionMails = []v1alpha1.SubscriptionNotice{{About: about, Serial: 1, At: *stamp(now.Add(-time.Hour))}}
+		}
+	}
+	resumed := paidUntil(now.Add(-1))
+	for _, c := range []struct {
+		about  v1alpha1.SubscriptionChange
+		reason string
+		home   homeOption
+		due    bool
+	}{
+		{v1alpha1.SubscriptionSeatsTaken, "still", seats(3, 3), true},
+		{v1alpha1.SubscriptionSeatsTaken, "no limit", seats(0, 3), false},
+		{v1alpha1.SubscriptionCancelled, "still", cancelledOpen, true},
+		{v1alpha1.SubscriptionCancelled, "resumed", resumed, false},
+		{v1alpha1.SubscriptionEnding, "still", cancelledUntil(now.Add(time.Hour)), true},
+		{v1alpha1.SubscriptionEnding, "nobody says until when", cancelledOpen, false},
+		{v1alpha1.SubscriptionEnding, "ended", cancelledUntil(now), false},
+		{v1alpha1.SubscriptionEnding, "resumed", resumed, false},
+		{v1alpha1.SubscriptionEnded, "still", cancelledUntil(now), true},
+		{v1alpha1.SubscriptionEnded, "paid for longer", cancelledUntil(now.Add(time.Hour)), false},
+		{v1alpha1.SubscriptionEnded, "nobody says until when", cancelledOpen, false},
+		{v1alpha1.SubscriptionEnded, "resumed", resumed, false},
+	} {
+		if record, _ := rules.NextSubscriptionMail(home(c.home, noted(c.about))); (record != nil) != c.due {
+			t.Errorf("%s, %s: a mail is due: %t", c.about, c.reason, record != nil)
+		}
+	}
+}
+
+// Whose invitation was put off waits for the subscription and not for what it was put off by; an invitation under way goes on.
+func TestPutOffWhileCancelled(t *testing.T) {
+	inLine := func(m *v1alpha1.OrgMember) {
+		tried(1, now.Add(time.Hour))(m)
+		m.Status.Invitation.Attempts = 0
+	}
+	pending := state(v1alpha1.StatePending)
+	for _, c := range []struct {
+		reason string
+		member *v1alpha1.OrgMember
+		says   string
+	}{
+		{"in line", member("mia", inLine, pending), "Waiting SubscriptionCancelled"},
+		{"refused until it expired", member("mia", deferredUntil(now.Add(-1)), pending, func(m *v1alpha1.OrgMember) { m.Status.Invitation.ExpiresAt = *stamp(now) }), "Waiting SubscriptionCancelled"},
+		{"under way", member("mia", deferredUntil(now.Add(time.Minute)), pending), "Reconciling InvitationDeferred"},
+		{"refused for good", member("mia", rejected, pending), "Stalled InvitationRejected"},
+		{"invited", member("mia", invited, pending), "Ready AwaitingAcceptance"},
+		{"suspended", member("mia", inLine, suspended, state(v1alpha1.StateSuspended)), "Ready Suspended"},
+		{"the owner", member("jane", inLine, pending), "Reconciling InvitationLimited"},
+	} {
+		s := rules.Judge(home(cancelledUntil(now.Add(time.Hour))), rules.MemberFacts{Member: c.member})
+		if says(s.Verdict) != c.says || s.State != c.member.Status.State {
+			t.Errorf("%s: got %s, %s; want %s", c.reason, says(s.Verdict), s.State, c.says)
+		}
+	}
+}
