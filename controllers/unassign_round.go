@@ -88,6 +88,11 @@ func (r *round) workspace(ctx context.Context, w *v1alpha1.Workspace, namespace 
 	review, err := r.reviews.SelfSubjectRulesReviews().Create(ctx, &authorizationv1.SelfSubjectRulesReview{
 		Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace},
 	}, metav1.CreateOptions{})
+	if apierrors.IsForbidden(err) {
+		// Where nobody may ask (a cluster may take that from system:basic-user) it stays so: that must keep nobody for ever.
+		r.fault(everybody, w, "all kinds", fmt.Errorf("ask what may be done: %w", err))
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask what may be done in namespace %s: %w", namespace, err)
 	}
@@ -136,7 +141,7 @@ func (r *round) unassign(ctx context.Context, w *v1alpha1.Workspace, kind schema
 			switch taken, err := take(ctx, objects, o.Name, member); {
 			case err != nil:
 				r.judge(kind, err)
-				r.fault(member, w, kindOf(kind), fmt.Errorf("patch %s: %w", o.Name, err))
+				r.fault(member, w, kindOf(kind), fmt.Errorf("patch %s: %w", o.Name, discreet(err)))
 			case taken:
 				r.count(member, w, kind)
 			}
@@ -166,6 +171,25 @@ func take(ctx context.Context, objects metadata.ResourceInterface, name, member 
 		return false, nil
 	}
 	return false, err
+}
+
+// discreet is an error without what an object says: of a field that the API server finds invalid it quotes the value, which is for
+// those alone who may read the object, and not for all who may read the OrgMember.
+func discreet(err error) error {
+	var status apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
+		return err
+	}
+	var invalid []string
+	for _, cause := range status.Status().Details.Causes {
+		if cause.Field != "" && !slices.Contains(invalid, cause.Field) {
+			invalid = append(invalid, cause.Field)
+		}
+	}
+	if invalid == nil {
+		return err // an admission policy's own words
+	}
+	return fmt.Errorf("the object is invalid in %s", strings.Join(invalid, ", "))
 }
 
 func ignoreGone(err error) error {

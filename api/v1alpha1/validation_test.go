@@ -401,7 +401,7 @@ func TestKubectl(t *testing.T) {
 		for name, want := range map[string]string{
 			"org": "NAME OWNER MEMBERS PENDING WORKSPACES READY REASON AGE",
 			"om":  "NAME EMAIL ROLE STATE LAST ACTIVE WORKSPACES READY AGE",
-			"ws":  "NAME NAMESPACE DELETION READY REASON AGE",
+			"ws":  "NAME NAMESPACE ADMIN EDIT VIEW DELETION READY REASON AGE",
 			"wsa": "NAME MEMBER WORKSPACES ACCESS GRANTED READY REASON AGE",
 		} {
 			header, _, _ := strings.Cut(kubectl(t, "get", name, "-n", "acme"), "\n")
@@ -434,7 +434,7 @@ func TestKubectl(t *testing.T) {
 			{"wsa", "spec.member=ci", "workspaceassignment.orgkeeper.dev/ci"},
 			{"wsa", "spec.access=Edit", "workspaceassignment.orgkeeper.dev/mia"},
 		} {
-			if got := strings.TrimSpace(kubectl(t, "get", test.kind, "-n", "acme", "-o", "name", "--field-selector", test.selector)); got != test.want {
+			if got := strings.TrimSpace(kubectl(t, "get", test.kind, "-A", "-o", "name", "--field-selector", test.selector)); got != test.want {
 				t.Errorf("%s selects %q, not %q", test.selector, got, test.want)
 			}
 		}
