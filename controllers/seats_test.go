@@ -127,6 +127,7 @@ func TestSeatsTakenBack(t *testing.T) {
 	edit(h, bob, func(m *v1alpha1.OrgMember) { m.Spec.Suspended = true })
 	h.becomes(bob, "Ready", "True/Suspended")
 	h.book(acme, 1)
+	h.seats(acme, 1, 0, "False/SeatsTaken") // until then the seat that he was offered before is still his
 	edit(h, bob, func(m *v1alpha1.OrgMember) { m.Spec.Suspended = false })
 	h.becomes(bob, "Ready", "False/NoSeat")
 	edit(h, acme, func(o *v1alpha1.Organization) { o.Spec.Subscription = nil })

@@ -43,7 +43,10 @@ func (s ClusterStore) Invitation(ctx context.Context, claims invite.Claims) (Inv
 // Accept records that the person accepts, if the link is open.
 func (s ClusterStore) Accept(ctx context.Context, claims invite.Claims) (Invitation, error) {
 	return s.answer(ctx, claims, Accepted, func(status *v1alpha1.OrgMemberStatus, now *metav1.Time) {
-		status.AcceptedAt, status.LastActiveTime = now, now // accepting is the first use
+		status.AcceptedAt = now
+		if status.LastActiveTime == nil || status.LastActiveTime.Before(now) { // accepting is a use; the time never goes backwards
+			status.LastActiveTime = now
+		}
 	})
 }
 

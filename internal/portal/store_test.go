@@ -201,6 +201,32 @@ func TestStoreTellsEvents(t *testing.T) {
 	}
 }
 
+// To accept is a use of the organization; but what is known of a later one stays.
+func TestAcceptingIsActivity(t *testing.T) {
+	now := metav1.NewTime(expires.Add(-time.Hour))
+	later := metav1.NewTime(now.Add(time.Minute))
+	for _, tc := range []struct {
+		reason       string
+		before, want *metav1.Time
+	}{
+		{"never seen", nil, &now},
+		{"seen long ago", &metav1.Time{Time: now.Add(-24 * time.Hour)}, &now},
+		{"seen by somebody whose clock is ahead", &later, &later},
+	} {
+		s, _ := clusterStore(t, acme(""), invited(func(m *v1alpha1.OrgMember) { m.Status.LastActiveTime = tc.before }))
+		if got, err := s.Accept(t.Context(), claims); err != nil || got.Status != portal.Accepted {
+			t.Fatalf("%s: %v, %v", tc.reason, got.Status, err)
+		}
+		var members v1alpha1.OrgMemberList
+		if err := s.Facts.List(t.Context(), &members); err != nil {
+			t.Fatal(err)
+		}
+		if got := members.Items[0].Status.LastActiveTime; !got.Equal(tc.want) {
+			t.Errorf("%s: last active %v, want %v", tc.reason, got, tc.want)
+		}
+	}
+}
+
 // From page to click: the role that is accepted is the one of the moment, and who is being removed cannot accept.
 func TestAnswersFollowTheMember(t *testing.T) {
 	page := func(t *testing.T, s portal.Store, method, rest string) string {
