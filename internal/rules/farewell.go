@@ -80,7 +80,8 @@ func farewell(m *v1alpha1.OrgMember, now time.Time) v1alpha1.Farewell {
 }
 
 // DueFarewell says that somebody is leaving who is to be told of it by mail: a person who has joined, and was not told already
-// that the membership is over. Whom our finalizer holds no longer was seen to before, whatever else may hold the object. When the whole organization goes, nobody is told.
+// that the membership is over. Whom our finalizer holds no longer was seen to before, whatever else may hold the object. When the
+// whole organization goes, nobody is told.
 func DueFarewell(h Home, m *v1alpha1.OrgMember, s Standing) bool {
 	_, robot := Robot(m)
 	if m.DeletionTimestamp == nil || !held(m) || s.Protected != "" || m.Status.AcceptedAt == nil || robot || m.Spec.Email == "" || !h.Live() {
