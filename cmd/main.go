@@ -89,7 +89,7 @@ func run(ctx context.Context, o options) error {
 	}
 	reader := facts.Reader{Reader: mgr.GetClient(), Clock: clock.RealClock{}, Guard: policies.State, UsernamePrefix: o.usernamePrefix}
 	if err := controllers.Setup(ctx, mgr, controllers.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Facts: reader, Clock: reader.Clock, Post: post, Metrics: counters,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Facts: reader, Clock: reader.Clock, Steady: clock.RealClock{}, Post: post, Metrics: counters,
 		Recorder: recorder, Roles: o.roles, Invitations: invitations, ActivityWatched: o.activity.Enabled(), Unassigner: unassigner,
 	}); err != nil {
 		return err

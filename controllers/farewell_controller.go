@@ -212,5 +212,6 @@ func (r *FarewellReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(r.Post.workers()).
 		For(&v1alpha1.Organization{}, farewellsToTell).
 		WatchesRawSource(r.Post.ends(farewellSender)).
+		WatchesRawSource(r.steps.everything(watches{r.Client, r.Facts}.everyOrganization)).
 		Complete(reconciler(r.Client, r))
 }

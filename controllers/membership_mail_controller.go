@@ -105,5 +105,6 @@ func (r *MembershipMailReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(r.Post.workers()).
 		For(&v1alpha1.OrgMember{}, changeToTell).
 		WatchesRawSource(r.Post.ends(membershipSender)).
+		WatchesRawSource(r.steps.everything(watches{r.Client, r.Facts}.everyMember)).
 		Complete(reconciler(r.Client, r))
 }

@@ -18,6 +18,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -155,6 +156,7 @@ func (o *operator) dependencies(t *testing.T, mgr manager.Manager) controllers.D
 		Facts:    facts.Reader{Reader: mgr.GetClient(), Clock: o.clock, Guard: policies.State},
 		Recorder: mgr.GetEventRecorder("orgkeeper"),
 		Clock:    o.clock,
+		Steady:   hasty{},
 		Roles:    rbac.Roles{View: "view", Edit: "edit", Admin: "orgkeeper:workspace-admin"},
 		Invitations: controllers.Invitations{
 			SMTP:      o.mail.client(t),
@@ -182,6 +184,11 @@ type stepClock struct{ ahead atomic.Int64 }
 func (c *stepClock) Now() time.Time                  { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *stepClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 func (c *stepClock) Step(d time.Duration)            { c.ahead.Add(int64(d)) }
+
+// hasty measures the time that passes, and ticks a hundred times as often as it is asked to.
+type hasty struct{ clock.RealClock }
+
+func (h hasty) NewTicker(d time.Duration) clock.Ticker { return h.RealClock.NewTicker(d / 100) }
 
 // logbook keeps what operators log, and what Kubernetes' libraries log for them.
 type logbook struct {

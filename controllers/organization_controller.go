@@ -185,5 +185,6 @@ func (r *OrganizationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(policyKind, policies.wakes(w.everyOrganization)).
 		Watches(policyBindingKind, policies.wakes(w.everyOrganization)).
 		WatchesMetadata(namespaceKind, w.eachHome(w.organizations), terminationMatters).
+		WatchesRawSource(r.steps.everything(w.everyOrganization)).
 		Complete(reconciler(r.Client, r))
 }

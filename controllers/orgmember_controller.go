@@ -197,5 +197,6 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(bindingKind, w.eachFirst(w.leavingMembers)).
 		WatchesMetadata(namespaceKind, w.eachHome(w.members), terminationMatters).
 		WatchesRawSource(r.Unassigner.goings()).
+		WatchesRawSource(r.steps.everything(w.everyMember)).
 		Complete(reconciler(r.Client, r))
 }

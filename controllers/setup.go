@@ -31,6 +31,8 @@ type Deps struct {
 	Recorder events.EventRecorder
 	// Clock tells the time.
 	Clock clock.PassiveClock
+	// Steady measures the time that passes, whatever the clock is set to. What it shows means nothing.
+	Steady clock.WithTicker
 	// Roles are the ClusterRoles behind the accesses to workspaces.
 	Roles rbac.Roles
 	// ActivityWatched: audit events come in, so that who is not seen is not active.
@@ -43,6 +45,8 @@ type Deps struct {
 	Metrics *Metrics
 	// Unassigner takes the assignee off the objects of who left. Nil: no kinds have assignees.
 	Unassigner *Unassigner
+
+	steps *clockSteps // made by Setup
 }
 
 // CacheOptions keeps the cache to what is ours: of RoleBindings, only those that carry our label, and of all objects only
@@ -80,6 +84,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
 			return err
 		}
 	}
+	d.steps = &clockSteps{clock: d.Clock, steady: d.Steady}
 	for _, setup := range []func(ctrl.Manager) error{
 		(&OrganizationReconciler{d}).SetupWithManager,
 		(&OrgMemberReconciler{d}).SetupWithManager,
@@ -97,5 +102,5 @@ func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
 			return err
 		}
 	}
-	return nil
+	return mgr.Add(d.steps)
 }

@@ -237,6 +237,7 @@ func (r *WorkspaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(policyKind, policies.wakes(w.everyWorkspace)).
 		Watches(policyBindingKind, policies.wakes(w.everyWorkspace)).
 		WatchesMetadata(namespaceKind, w.each(w.workspacesOfNamespace), namespaceMatters).
+		WatchesRawSource(r.steps.everything(w.everyWorkspace)).
 		Complete(reconcile.Func(func(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 			return quiet(r.Reconcile(ctx, req))
 		}))

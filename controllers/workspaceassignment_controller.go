@@ -113,5 +113,6 @@ func (r *WorkspaceAssignmentReconciler) SetupWithManager(mgr ctrl.Manager) error
 		Watches(&v1alpha1.Workspace{}, w.each(w.assignmentsOfWorkspace), workspaceMatters).
 		Watches(bindingKind, w.subjectsChanged()).
 		WatchesMetadata(namespaceKind, w.eachHome(w.assignments), terminationMatters).
+		WatchesRawSource(r.steps.everything(w.everyAssignment)).
 		Complete(reconciler(r.Client, r))
 }
