@@ -31,6 +31,7 @@ type mailing struct {
 	sort                     string // in Message-IDs and metrics
 	name, action, taken      string
 	sent, deferred, rejected string // reasons
+	dropped                  string // the reason of what is given up, where that has one of its own
 }
 
 // try is one try to hand a mail over. attempts counts the tries, this one included.
@@ -52,6 +53,9 @@ type outcome struct {
 }
 
 const sent mail.Kind = ""
+
+// noMore tells of a mail that is given up.
+const noMore = "; it is tried no more"
 
 // maxLastError is the limit of lastError in the status.
 const maxLastError = 256
@@ -96,7 +100,7 @@ func (d Deps) handOver(ctx context.Context, p *pass, t try, message mail.Message
 		// When to try again is the matter of all mails together: see Post.
 	case mail.Temporary, mail.Ambiguous:
 		if !t.giveUp.IsZero() && !now.Time.Before(t.giveUp) {
-			o.rejectedAt, o.reason, o.words = &now, t.rejected, o.words+"; it is tried no more"
+			o.rejectedAt, o.reason, o.words = &now, cmp.Or(t.dropped, t.rejected), cut(o.words, maxLastError-len(noMore))+noMore
 			break
 		}
 		next := metav1.NewTime(now.Add(rules.Retry(t.attempts, false, rand.Float64()))) //nolint:gosec // jitter needs no secret

@@ -45,7 +45,9 @@ func (r *SubscriptionMailReconciler) Reconcile(ctx context.Context, o *v1alpha1.
 		return ctrl.Result{}, err
 	}
 	message, err := r.Invitations.subscription(o, record)
-	outcome := r.handOver(ctx, pass, try{mailing: subscriptionMailing, serial: record.Serial, attempts: record.Attempts}, message, err)
+	outcome := r.handOver(ctx, pass, try{
+		mailing: subscriptionMailing, serial: record.Serial, attempts: record.Attempts, giveUp: rules.GiveUp(*record.FirstAttemptAt),
+	}, message, err)
 	return persist(ctx, r.Deps, o, outcome, func(fresh *v1alpha1.Organization) bool {
 		i := noticeAbout(fresh, record.About)
 		if i < 0 || !outcome.counts(fresh.Status.SubscriptionMails[i].Serial, fresh.Status.SubscriptionMails[i].SentAt) {
@@ -59,6 +61,7 @@ func (r *SubscriptionMailReconciler) Reconcile(ctx context.Context, o *v1alpha1.
 var subscriptionMailing = mailing{
 	sort: sortSubscription, name: "Subscription mail", action: "Tell", taken: "the mail server took a mail to the billing contact",
 	sent: v1alpha1.ReasonSubscriptionMailSent, deferred: v1alpha1.ReasonSubscriptionMailDeferred, rejected: v1alpha1.ReasonSubscriptionMailRejected,
+	dropped: v1alpha1.ReasonSubscriptionMailDropped,
 }
 
 // noticeAbout is where the notice about a matter is; -1 for nowhere.
@@ -72,9 +75,9 @@ func (i Invitations) subscription(o *v1alpha1.Organization, n *v1alpha1.Subscrip
 	content := mail.Subscription{Organization: organizationName(o), About: string(n.About)}
 	if s := o.Spec.Subscription; s != nil {
 		content.Seats = int(s.Seats)
-		if s.PaidThrough != nil {
-			content.PaidThrough = s.PaidThrough.Time
-		}
+	}
+	if n.PaidThrough != nil {
+		content.PaidThrough = n.PaidThrough.Time
 	}
 	return i.Templates.Compose(i.envelope(o, contact, n.Serial, sortSubscription+"-"+strings.ToLower(string(n.About)), n.At.Time), content)
 }

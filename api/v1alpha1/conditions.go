@@ -103,13 +103,15 @@ const (
 	// ReasonSubscriptionEnded: the subscription is cancelled, and spec.subscription.paidThrough has passed. Nobody has access to
 	// workspaces, until it is resumed. Also of a Workspace, and of a WorkspaceAssignment and its parts.
 	ReasonSubscriptionEnded = "SubscriptionEnded"
-	// ReasonSubscriptionMailSent: the mail server took a mail to the billing contact. Of Events alone, as are the next two;
+	// ReasonSubscriptionMailSent: the mail server took a mail to the billing contact. Of Events alone, as are the next three;
 	// status.subscriptionMails has the rest.
 	ReasonSubscriptionMailSent = "SubscriptionMailSent"
 	// ReasonSubscriptionMailDeferred: the mail server refused that mail for now; the operator tries again by itself.
 	ReasonSubscriptionMailDeferred = "SubscriptionMailDeferred"
 	// ReasonSubscriptionMailRejected: the mail server refused that mail for good; no further try is made.
 	ReasonSubscriptionMailRejected = "SubscriptionMailRejected"
+	// ReasonSubscriptionMailDropped: the mail server refused that mail for now for five days; no further try is made.
+	ReasonSubscriptionMailDropped = "SubscriptionMailDropped"
 )
 
 // Reasons of an OrgMember.

@@ -145,5 +145,15 @@ type SubscriptionNotice struct {
 	// +optional
 	NotBefore *metav1.Time `json:"notBefore,omitempty"`
 
+	// paidThrough is the end of the subscription that the last try of the mail named. A mail that was not tried yet keeps the end
+	// that the contact was told of before; it is not sent about that one again.
+	// +optional
+	PaidThrough *metav1.Time `json:"paidThrough,omitempty"`
+
+	// firstAttemptAt is when the mail was tried for the first time. It is given up when the mail server still refuses it for now
+	// five days later; rejectedAt says when that was.
+	// +optional
+	FirstAttemptAt *metav1.Time `json:"firstAttemptAt,omitempty"`
+
 	MailDelivery `json:",inline"`
 }

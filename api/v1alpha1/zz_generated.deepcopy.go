@@ -643,6 +643,14 @@ func (in *SubscriptionNotice) DeepCopyInto(out *SubscriptionNotice) {
 		in, out := &in.NotBefore, &out.NotBefore
 		*out = (*in).DeepCopy()
 	}
+	if in.PaidThrough != nil {
+		in, out := &in.PaidThrough, &out.PaidThrough
+		*out = (*in).DeepCopy()
+	}
+	if in.FirstAttemptAt != nil {
+		in, out := &in.FirstAttemptAt, &out.FirstAttemptAt
+		*out = (*in).DeepCopy()
+	}
 	in.MailDelivery.DeepCopyInto(&out.MailDelivery)
 }
 

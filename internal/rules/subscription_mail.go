@@ -32,13 +32,52 @@ func SubscriptionNotices(h Home, use *v1alpha1.SeatUse) []v1alpha1.SubscriptionN
 		switch is := h.matter(about, use, notices); {
 		case is && i < 0:
 			notices = append(notices, v1alpha1.SubscriptionNotice{About: about, Serial: 1, At: h.second()})
-		case is && notices[i].Until != nil:
-			notices[i] = anew(notices[i], h.second())
-		case !is && i >= 0 && notices[i].Until == nil:
-			notices[i].Until = new(h.second())
+		case is:
+			notices[i] = h.isSo(notices[i])
+		case i >= 0:
+			notices[i] = h.isOver(notices[i])
 		}
 	}
 	return notices
+}
+
+// isSo is the notice of something that is so, perhaps again, or with another end than the contact was told of.
+func (h Home) isSo(n v1alpha1.SubscriptionNotice) v1alpha1.SubscriptionNotice {
+	switch {
+	case n.Until != nil && n.PaidThrough != nil && h.named(n):
+		n.Until = nil // the clock was wrong, or the end was moved to and fro: it is the same news
+	case n.Until != nil:
+		return anew(n, h.second())
+	case n.Attempts == 0 || h.named(n):
+		// The mail that is to go out names the end that holds then, or did.
+	case n.About == v1alpha1.SubscriptionEnding || !told(n.MailDelivery):
+		return anew(n, h.second())
+	}
+	return n
+}
+
+// isOver is the notice of something that is so no more. An end that was taken back is news when it is declared again.
+func (h Home) isOver(n v1alpha1.SubscriptionNotice) v1alpha1.SubscriptionNotice {
+	if n.Until == nil {
+		n.Until = new(h.second())
+	}
+	if !h.cancelled() || (n.About == v1alpha1.SubscriptionEnded && !h.named(n)) {
+		n.PaidThrough = nil
+	}
+	return n
+}
+
+// named says that a notice has the end of the subscription as it is now.
+func (h Home) named(n v1alpha1.SubscriptionNotice) bool {
+	return n.PaidThrough.Equal(h.namable(n.About))
+}
+
+// namable is the end that a mail about a matter names; nil for none.
+func (h Home) namable(about v1alpha1.SubscriptionChange) *metav1.Time {
+	if at := h.runsOut(); about != v1alpha1.SubscriptionSeatsTaken && !at.IsZero() {
+		return new(metav1.NewTime(at))
+	}
+	return nil
 }
 
 func noticeOf(notices []v1alpha1.SubscriptionNotice, about v1alpha1.SubscriptionChange) int {
@@ -54,17 +93,31 @@ func (h Home) matter(about v1alpha1.SubscriptionChange, use *v1alpha1.SeatUse, n
 	case v1alpha1.SubscriptionCancelled:
 		return h.cancelled()
 	case v1alpha1.SubscriptionEnding:
-		soon := h.endsSoon()
-		if soon.IsZero() || !reached(soon, h.Now) || h.ended() {
-			return false
-		}
-		// Who cancels that late is told of the end by the mail about that.
-		i := noticeOf(notices, v1alpha1.SubscriptionCancelled)
-		return i >= 0 && notices[i].At.Time.Before(soon)
+		return h.ending() && !h.endTold(notices)
 	case v1alpha1.SubscriptionEnded:
 		return h.ended()
 	}
 	return false
+}
+
+// ending says that it ends within a week.
+func (h Home) ending() bool {
+	soon := h.endsSoon()
+	return !soon.IsZero() && reached(soon, h.Now) && !h.ended()
+}
+
+// endTold says that the mail about the cancelling tells of the end that is near: who cancels that late needs no second one, unless
+// they were told of another end since.
+func (h Home) endTold(notices []v1alpha1.SubscriptionNotice) bool {
+	i := noticeOf(notices, v1alpha1.SubscriptionCancelled)
+	if i < 0 {
+		return true
+	}
+	if ending := noticeOf(notices, v1alpha1.SubscriptionEnding); ending >= 0 && notices[ending].PaidThrough != nil {
+		return false
+	}
+	n := notices[i]
+	return !n.At.Time.Before(h.endsSoon()) && (n.Attempts == 0 || h.named(n))
 }
 
 // endsSoon is when the billing contact is to be told of the end.
@@ -88,6 +141,9 @@ func (h Home) second() metav1.Time { return metav1.NewTime(h.Now.Truncate(time.S
 // anew is the notice of something that becomes so again.
 func anew(before v1alpha1.SubscriptionNotice, at metav1.Time) v1alpha1.SubscriptionNotice {
 	n := v1alpha1.SubscriptionNotice{About: before.About, Serial: before.Serial, At: at, NotBefore: before.NotBefore}
+	if before.Attempts == 0 || before.SentAt != nil {
+		n.PaidThrough = before.PaidThrough // which the contact knows of
+	}
 	if before.Attempts == 0 {
 		return n // no mail ever had this serial
 	}
@@ -109,7 +165,7 @@ func NextSubscriptionMail(h Home) (record *v1alpha1.SubscriptionNotice, at time.
 	}
 	for i := range h.Organization.Status.SubscriptionMails {
 		n := &h.Organization.Status.SubscriptionMails[i]
-		if n.Until != nil || !h.stillSo(n.About) {
+		if n.Until != nil || !h.stillSo(n) {
 			continue
 		}
 		next, later := nextTry(n.MailDelivery, h.Now)
@@ -118,7 +174,10 @@ func NextSubscriptionMail(h Home) (record *v1alpha1.SubscriptionNotice, at time.
 			later = n.NotBefore.Time
 		case next != nil:
 			record = n.DeepCopy()
-			record.MailDelivery = *next
+			record.MailDelivery, record.PaidThrough = *next, h.namable(n.About)
+			if record.FirstAttemptAt == nil {
+				record.FirstAttemptAt = new(h.second())
+			}
 			return record, Never
 		}
 		at = Earliest(at, later)
@@ -126,19 +185,20 @@ func NextSubscriptionMail(h Home) (record *v1alpha1.SubscriptionNotice, at time.
 	return nil, at
 }
 
-// stillSo says that a mail about something noted would be true. What is over may not be noted yet: then a mail without its
-// moment or number would count as refused for good.
-func (h Home) stillSo(about v1alpha1.SubscriptionChange) bool {
-	switch about {
+// stillSo says that a mail about something noted would be true, and news. What changed may not be noted yet: then a mail without
+// its moment or number would count as refused for good, and a mail that was tried would go out again with another end.
+func (h Home) stillSo(n *v1alpha1.SubscriptionNotice) bool {
+	untried := n.Attempts == 0
+	switch n.About {
 	case v1alpha1.SubscriptionSeatsTaken:
 		return seatLimit(h.Organization) > 0
 	case v1alpha1.SubscriptionEnding:
-		return !h.runsOut().IsZero() && !h.ended()
+		return h.ending() && untried != h.named(*n)
 	case v1alpha1.SubscriptionEnded:
-		return h.ended()
+		return h.ended() && (untried || h.named(*n))
 	case v1alpha1.SubscriptionCancelled:
 	}
-	return h.cancelled() && !h.ended()
+	return h.cancelled() && !h.ended() && (untried || h.named(*n))
 }
 
 // tooSoon says that a mail waits for its day. What is further ahead was set by a clock that ran ahead.

@@ -559,6 +559,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: attempts
       type:
         scalar: numeric
+    - name: firstAttemptAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: lastError
       type:
         scalar: string
@@ -566,6 +569,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: notBefore
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: paidThrough
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: rejectedAt

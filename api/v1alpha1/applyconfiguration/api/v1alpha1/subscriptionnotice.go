@@ -24,7 +24,13 @@ type SubscriptionNoticeApplyConfiguration struct {
 	// until is when it was so no more. No mail is due then.
 	Until *v1.Time `json:"until,omitempty"`
 	// notBefore is when the mail may go out at the earliest: a day after the one before about the same matter.
-	NotBefore                      *v1.Time `json:"notBefore,omitempty"`
+	NotBefore *v1.Time `json:"notBefore,omitempty"`
+	// paidThrough is the end of the subscription that the last try of the mail named. A mail that was not tried yet keeps the end
+	// that the contact was told of before; it is not sent about that one again.
+	PaidThrough *v1.Time `json:"paidThrough,omitempty"`
+	// firstAttemptAt is when the mail was tried for the first time. It is given up when the mail server still refuses it for now
+	// five days later; rejectedAt says when that was.
+	FirstAttemptAt                 *v1.Time `json:"firstAttemptAt,omitempty"`
 	MailDeliveryApplyConfiguration `json:""`
 }
 
@@ -71,6 +77,22 @@ func (b *SubscriptionNoticeApplyConfiguration) WithUntil(value v1.Time) *Subscri
 // If called multiple times, the NotBefore field is set to the value of the last call.
 func (b *SubscriptionNoticeApplyConfiguration) WithNotBefore(value v1.Time) *SubscriptionNoticeApplyConfiguration {
 	b.NotBefore = &value
+	return b
+}
+
+// WithPaidThrough sets the PaidThrough field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PaidThrough field is set to the value of the last call.
+func (b *SubscriptionNoticeApplyConfiguration) WithPaidThrough(value v1.Time) *SubscriptionNoticeApplyConfiguration {
+	b.PaidThrough = &value
+	return b
+}
+
+// WithFirstAttemptAt sets the FirstAttemptAt field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the FirstAttemptAt field is set to the value of the last call.
+func (b *SubscriptionNoticeApplyConfiguration) WithFirstAttemptAt(value v1.Time) *SubscriptionNoticeApplyConfiguration {
+	b.FirstAttemptAt = &value
 	return b
 }
 
