@@ -162,3 +162,50 @@ func TestSubscriptionMailTriedAgain(t *testing.T) {
 	h.settles()
 	h.billed("L'abbonamento di acme è stato disdetto")
 }
+
+// The end is said, and moved, after the cancelling was told: the contact reads of each. Whose server refuses for now is tried for
+// five days from the first try, however long there was nobody to tell.
+func TestSubscriptionMailIsGivenUp(t *testing.T) {
+	h := operate(t).home(t)
+	acme, _ := h.found()
+	h.cancel(acme, 0)
+	h.becomes(acme, "SubscriptionActive", "True/SubscriptionCancelled")
+	h.later(10 * day)
+	h.settles()
+	bill := func(o *v1alpha1.Organization) {
+		o.Spec.Billing = &v1alpha1.OrganizationBilling{Email: v1alpha1.EmailAddress(h.user("billing"))}
+	}
+	edit(h, acme, bill)
+	h.billed(cancelled)
+	h.cancel(acme, 6*day)
+	h.billed(cancelled, ending)
+
+	h.mail.say(refusedForNow)
+	h.cancel(acme, 5*day)
+	h.later(day)
+	tries := func(want func(n v1alpha1.SubscriptionNotice) bool) {
+		t.Helper()
+		h.eventually("the record of the tries", func() error {
+			h.get(acme)
+			for _, n := range acme.Status.SubscriptionMails {
+				if n.About == v1alpha1.SubscriptionEnded && want(n) {
+					return nil
+				}
+			}
+			return fmt.Errorf("%+v", acme.Status.SubscriptionMails)
+		})
+	}
+	h.later(10 * day)
+	tries(func(n v1alpha1.SubscriptionNotice) bool { return n.Attempts == 1 && n.NextAttemptAt != nil })
+	h.later(5*day - time.Hour)
+	tries(func(n v1alpha1.SubscriptionNotice) bool { return n.Attempts == 2 && n.NextAttemptAt != nil })
+	h.later(2 * time.Hour)
+	tries(func(n v1alpha1.SubscriptionNotice) bool {
+		return n.RejectedAt != nil && n.NextAttemptAt == nil && strings.HasSuffix(n.LastError, "it is tried no more")
+	})
+	h.eventually("an Event tells of it", func() error { return h.toldOf(acme, "SubscriptionMailDropped") })
+	h.mail.say(nil)
+	h.later(day)
+	h.settles()
+	h.billed(cancelled, ending)
+}
