@@ -120,7 +120,7 @@ func TestEndInThePastByForgedRecords(t *testing.T) {
 		for what, records := range map[string][]metav1.ManagedFieldsEntry{
 			"none": {}, "emptied": {{}},
 			"old": {{Manager: "m", Operation: "Update", APIVersion: v1alpha1.GroupVersion.String(), FieldsType: "FieldsV1",
-				FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:expiresAt":{}}}`)}, Time: &metav1.Time{Time: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)}}},
+				FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:expiresAt":{}}}`), Time: &metav1.Time{Time: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)}}},
 		} {
 			o := fresh()
 			h.create(o)
@@ -135,7 +135,7 @@ func TestEndInThePastByForgedRecords(t *testing.T) {
 		u, err := unstructuredOf(current(t, o))
 		check(t, err)
 		u.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "m", Operation: "Update", APIVersion: v1alpha1.GroupVersion.String(), FieldsType: "FieldsV1",
-			FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:workspaces":{}}}`)}, Time: &metav1.Time{Time: time.Date(2190, 1, 1, 0, 0, 0, 0, time.UTC)}}})
+			FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:workspaces":{}}}`), Time: &metav1.Time{Time: time.Date(2190, 1, 1, 0, 0, 0, 0, time.UTC)}}})
 		check(t, admin.Update(t.Context(), u))
 		check(t, admin.Patch(t.Context(), o, mergePatch(`{"spec":{"expiresAt":"2150-01-01T00:00:00Z"}}`)))
 	}
