@@ -207,8 +207,9 @@ func withdrawn(h *home) {
 	h.answers(h.store().Accept, claims, portal.Withdrawn)
 	edit(h, mia, func(m *v1alpha1.OrgMember) {
 		m.Spec.Suspended = false
-		until(time.Now().Add(-time.Hour))(m)
+		until(time.Now().Add(2 * time.Second))(m)
 	})
+	h.becomes(mia, "Ready", "True/MembershipExpired")
 	h.answers(h.store().Accept, claims, portal.Withdrawn)
 	edit(h, mia, func(m *v1alpha1.OrgMember) { m.Spec.ExpiresAt = nil })
 	h.answers(h.store().Accept, claims, portal.Accepted)

@@ -76,6 +76,12 @@ func until(at time.Time) func(*v1alpha1.OrgMember) {
 	return func(m *v1alpha1.OrgMember) { m.Spec.ExpiresAt = &metav1.Time{Time: at} }
 }
 
+// over is a member whose end has passed by the operator's clock, which is put ahead: by its own the API server lets none in.
+func (h *home) over() func(*v1alpha1.OrgMember) {
+	h.clock.Step(2 * time.Hour)
+	return until(time.Now().Add(time.Hour))
+}
+
 // robot is a member that is the service account ci of a namespace.
 func (h *home) robot(name, namespace string) *v1alpha1.OrgMember {
 	return h.member(name, v1alpha1.RoleMember, func(m *v1alpha1.OrgMember) {

@@ -227,7 +227,7 @@ func TestNoMail(t *testing.T) {
 	mia := h.member("mia", v1alpha1.RoleMember)
 	suspended := h.member("sue", v1alpha1.RoleMember, func(m *v1alpha1.OrgMember) { m.Spec.Suspended = true })
 	h.create(mia, h.robot("ci", h.name), suspended,
-		h.member("late", v1alpha1.RoleMember, until(time.Now().Add(-time.Hour))), h.member("none", v1alpha1.RoleMember, joined))
+		h.member("late", v1alpha1.RoleMember, h.over()), h.member("none", v1alpha1.RoleMember, joined))
 	h.becomes(mia, "Ready", "True/AwaitingAcceptance")
 	for range 3 {
 		apply := fmt.Appendf(nil, `{"apiVersion":"orgkeeper.dev/v1alpha1","kind":"OrgMember","metadata":{"name":"mia"},"spec":{"email":%q,"role":"Member"}}`, h.user("mia"))

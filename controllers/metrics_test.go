@@ -26,7 +26,7 @@ func TestMetrics(t *testing.T) {
 	tom, _ := h.invited("tom")
 	editStatus(h, tom, func(m *v1alpha1.OrgMember) { m.Status.DeclinedAt = m.Status.Invitation.SentAt })
 	sue := h.member("sue", v1alpha1.RoleMember, joined, func(m *v1alpha1.OrgMember) { m.Spec.Suspended = true })
-	h.create(sue, h.robot("ci", h.name), h.member("old", v1alpha1.RoleMember, joined, until(time.Now().Add(-time.Hour))))
+	h.create(sue, h.robot("ci", h.name), h.member("old", v1alpha1.RoleMember, joined, h.over()))
 	h.metricsCome(`
 # HELP orgkeeper_members OrgMembers by state.
 # TYPE orgkeeper_members gauge

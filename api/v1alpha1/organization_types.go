@@ -330,12 +330,10 @@ type MailCount struct {
 // +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.spec.owner`
 // +kubebuilder:printcolumn:name="Members",type=integer,JSONPath=`.status.members.total`
 // +kubebuilder:printcolumn:name="Pending",type=integer,JSONPath=`.status.members.pending`
-// +kubebuilder:printcolumn:name="Workspaces",type=integer,JSONPath=`.status.workspaces`
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Seats",type=integer,JSONPath=`.status.seats.taken`,priority=1
-// +kubebuilder:printcolumn:name="Admins",type=string,JSONPath=`.status.admins`,priority=1
-// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+// +kubebuilder:printcolumn:name="Workspaces",type=integer,JSONPath=`.status.workspaces`,priority=1
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Organization struct {
 	metav1.TypeMeta `json:",inline"`

@@ -398,15 +398,19 @@ func TestKubectl(t *testing.T) {
 	}
 
 	t.Run("columns", func(t *testing.T) {
-		for name, want := range map[string]string{
-			"org": "NAME OWNER MEMBERS PENDING WORKSPACES READY REASON AGE",
-			"om":  "NAME EMAIL ROLE STATE LAST ACTIVE WORKSPACES READY AGE",
-			"ws":  "NAME NAMESPACE ADMIN EDIT VIEW DELETION READY REASON AGE",
-			"wsa": "NAME MEMBER WORKSPACES ACCESS GRANTED READY REASON AGE",
+		for what, want := range map[string]string{
+			"org":         "NAME OWNER MEMBERS PENDING READY AGE",
+			"org -o wide": "NAME OWNER MEMBERS PENDING SEATS WORKSPACES READY REASON AGE",
+			"om":          "NAME ROLE STATE LAST ACTIVE READY AGE",
+			"om -o wide":  "NAME EMAIL ROLE STATE LAST ACTIVE WORKSPACES READY REASON AGE",
+			"ws":          "NAME ADMIN EDIT VIEW DELETION READY AGE",
+			"ws -o wide":  "NAME NAMESPACE ADMIN EDIT VIEW DELETION READY REASON AGE",
+			"wsa":         "NAME MEMBER ACCESS GRANTED READY AGE",
+			"wsa -o wide": "NAME MEMBER WORKSPACES ACCESS GRANTED READY REASON AGE",
 		} {
-			header, _, _ := strings.Cut(kubectl(t, "get", name, "-n", "acme"), "\n")
+			header, _, _ := strings.Cut(kubectl(t, append([]string{"get", "-n", "acme"}, strings.Fields(what)...)...), "\n")
 			if got := strings.Join(strings.Fields(header), " "); got != want {
-				t.Errorf("kubectl get %s shows %s, not %s", name, got, want)
+				t.Errorf("kubectl get %s shows %s, not %s", what, got, want)
 			}
 		}
 	})

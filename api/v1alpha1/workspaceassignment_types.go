@@ -105,12 +105,11 @@ type WorkspaceAssignmentStatus struct {
 // +kubebuilder:selectablefield:JSONPath=`.spec.member`
 // +kubebuilder:selectablefield:JSONPath=`.spec.access`
 // +kubebuilder:printcolumn:name="Member",type=string,JSONPath=`.spec.member`
-// +kubebuilder:printcolumn:name="Workspaces",type=string,JSONPath=`.spec.workspaces`
+// +kubebuilder:printcolumn:name="Workspaces",type=string,JSONPath=`.spec.workspaces`,priority=1
 // +kubebuilder:printcolumn:name="Access",type=string,JSONPath=`.spec.access`
 // +kubebuilder:printcolumn:name="Granted",type=string,JSONPath=`.status.workspaces[*].granted`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
-// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type WorkspaceAssignment struct {
 	metav1.TypeMeta `json:",inline"`

@@ -50,6 +50,7 @@ func TestConfig(t *testing.T) {
 	t.Run("the operator is no cluster-admin", func(t *testing.T) { testOperator(t, c, admin) })
 	t.Run("applied again, nothing changes", func(t *testing.T) { testApplyTwice(t, c) })
 	t.Run("samples and explanations", func(t *testing.T) { testSamples(t, c, admin) })
+	t.Run("config/activity", func(t *testing.T) { testActivity(t, c, admin) })
 }
 
 // No node is there to run pods; what counts is whether the API server lets them in.

@@ -4,7 +4,9 @@
 package policy
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -75,4 +77,48 @@ func TestSeats(t *testing.T) {
 	full("operator running")
 	stop()
 	full("operator stopped")
+}
+
+// What docs/subscription.md says about those who do not pay: the owner resumes what the platform cancelled, unless it holds the home.
+func TestHold(t *testing.T) {
+	stop := operate(t)
+	h := newHome(t, v1alpha1.AdministrationShared)
+	stop()
+	platform(t, "collector")
+	doc, err := os.ReadFile("../../docs/subscription.md")
+	check(t, err)
+	_, policy, _ := strings.Cut(string(doc), "which tenants cannot write:\n\n```yaml\n")
+	policy, _, found := strings.Cut(policy, "```")
+	if !found {
+		t.Fatal("docs/subscription.md shows no policy")
+	}
+	_, err = plane.Create(t.Context(), policy)
+	check(t, err)
+	t.Cleanup(func() {
+		_, err := plane.Run(context.WithoutCancel(t.Context()), "delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", "platform-hold")
+		check(t, err)
+	})
+	const cancelled, resumed = `{"spec":{"subscription":{"cancelled":true,"paidThrough":"2026-01-31T00:00:00Z"}}}`,
+		`{"spec":{"subscription":{"cancelled":false}}}`
+	jane, collector := as(t, h.user("jane")), as(t, "collector")
+	check(t, collector.Patch(t.Context(), h.organization(), mergePatch("%s", cancelled)))
+	check(t, jane.Patch(t.Context(), h.organization(), mergePatch("%s", resumed), client.DryRunAll))
+
+	_, err = plane.Run(t.Context(), "label", "namespace", h.name, "platform.example/hold=true")
+	check(t, err)
+	const words = "this organization is on hold until what is due has been paid; ask the platform"
+	eventually(t, "the hold", func() error {
+		err := jane.Patch(t.Context(), h.organization(), mergePatch("%s", resumed), client.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), words) {
+			return fmt.Errorf("not refused: %w", err)
+		}
+		return nil
+	})
+	for _, user := range []string{"jane", "adam"} {
+		for _, w := range append(ways[:4:4], applying) {
+			refused(t, user+" resumes by "+w.name, w.send(t.Context(), as(t, h.user(user)), h.organization(), resumed))
+		}
+	}
+	check(t, jane.Patch(t.Context(), h.organization(), mergePatch(`{"spec":{"displayName":"Acme"}}`), client.DryRunAll))
+	check(t, collector.Patch(t.Context(), h.organization(), mergePatch(`{"spec":{"subscription":{"cancelled":false,"paidThrough":null}}}`)))
 }

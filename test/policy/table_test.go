@@ -255,7 +255,7 @@ func membership(right string, role v1alpha1.Role) []attempt {
 		{right: right, what: "edit", prepare: existing, request: patching(`{"spec":{"displayName":"Somebody"}}`)},
 		{right: right, what: "label", prepare: existing, request: patching(`{"metadata":{"labels":{"team":"a"}}}`)},
 		{right: right, what: "suspend", prepare: existing, request: patching(`{"spec":{"suspended":true}}`)},
-		{right: right, what: "end", prepare: existing, request: patching(`{"spec":{"expiresAt":"2027-01-01T00:00:00Z"}}`)},
+		{right: right, what: "end", prepare: existing, request: patching(`{"spec":{"expiresAt":"2199-01-01T00:00:00Z"}}`)},
 		{right: right, what: "remove", prepare: existing, request: deleting},
 	}
 }
