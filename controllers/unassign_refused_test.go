@@ -49,10 +49,10 @@ func TestUnassignMayNotAsk(t *testing.T) {
 	mia := h.two("mia")["mia"]
 	h.delete(mia)
 	h.nobodyNamedSoon(h.user("mia"))
-	h.waitsFor(mia, "in web, all kinds: ask what may be done: nobody may ask")
+	h.waitsFor(mia, "in web, all kinds: ask what may be done: nobody may ask; bind the ClusterRole system:basic-user to orgkeeper's service account")
 	h.later(time.Hour)
 	h.goes(mia)
-	const told = "some objects still name mia, who left, as their assignee: all kinds: ask what may be done: nobody may ask"
+	const told = "some objects still name mia, who left, as their assignee: all kinds: ask what may be done: nobody may ask; bind the ClusterRole system:basic-user to orgkeeper's service account"
 	h.tells(v1alpha1.ReasonUnassignFailed, map[string][]string{"web": {told}, "api": {told}})
 }
 
