@@ -65,7 +65,7 @@ func (u *Unassigner) newRound(ctx context.Context, members []string) (*round, er
 	kinds, silent, err := u.served(ctx)
 	var blind error
 	if apierrors.IsForbidden(err) {
-		blind, err = fmt.Errorf("%w; bind the ClusterRole system:discovery to orgkeeper's service account", err), nil
+		blind, err = errors.New("get on /api and /apis, which tell the kinds, is forbidden; bind the ClusterRole system:discovery to orgkeeper's service account"), nil
 	}
 	return &round{
 		Unassigner: u, members: members, selector: selector, kinds: kinds, silent: silent, blind: blind, unanswered: map[schema.GroupVersionResource]int{},

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/controllers"
 )
 
 var momentSeed = flag.Uint64("moment", 0, "of what TestRemovalAtTheWorstMoment leaves to chance; 0 takes a new one and tells it")
@@ -28,7 +29,7 @@ func TestRemovalAtTheWorstMoment(t *testing.T) {
 	}
 	t.Logf("again: go test ./controllers -run TestRemovalAtTheWorstMoment -moment %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	o := operate(t, unassigning(t, "contacts.crm.example.com", nil))
+	o := operate(t, unassigning(t, "contacts.crm.example.com", nil), ordinaryPages)
 	h := o.home(t)
 	h.found()
 	h.contacts()
@@ -37,6 +38,10 @@ func TestRemovalAtTheWorstMoment(t *testing.T) {
 	for i := range contacts {
 		work.add(h.in(fmt.Sprintf("w%02d", i%workspaces)), fmt.Sprintf("contact-%04d", i))
 	}
+	mark := time.Now()
+	lap := map[string]time.Duration{}
+	tick := func(what string) { lap[what] += time.Since(mark); mark = time.Now() }
+	_ = tick
 	leaver := func(round int) string { return fmt.Sprintf("leaver%02d", round) }
 	work.assign(leaver(0))
 	var assigning sync.WaitGroup
@@ -49,11 +54,14 @@ func TestRemovalAtTheWorstMoment(t *testing.T) {
 			h.create(h.assignment(fmt.Sprintf("%s-%d", name, i), name, v1alpha1.AccessEdit, some...))
 		}
 		h.create(h.assignment(name+"-young", name, v1alpha1.AccessAdmin, v1alpha1.WorkspaceName(young.Name)))
+		tick("create")
 		assigning.Wait()
+		tick("assigning")
 		if n := len(look.labelled(name)); n != contacts {
 			t.Fatalf("round %d: %d contacts are assigned to %s, not %d", round, n, name, contacts)
 		}
 
+		tick("sane")
 		// All of this at once, each at its moment of the next half second, with the removal among it.
 		var storm sync.WaitGroup
 		var leaves atomic.Bool
@@ -97,18 +105,24 @@ func TestRemovalAtTheWorstMoment(t *testing.T) {
 		if t.Failed() {
 			return
 		}
+		tick("storm")
 		h.goes(m)
+		tick("goes")
 		for _, o := range look.labelled(name) {
 			if !after[o] { // what is labelled for somebody who has left names nobody, and stays as it is
 				t.Errorf("round %d: %s is still assigned to %s", round, o, name)
 			}
 		}
+		tick("labelled")
 		early, late = early+newContacts-len(after), late+len(after)
 		if round+1 < rounds {
 			assigning.Go(func() { work.assign(leaver(round + 1)) }) // somebody who is yet to come
 		}
 		look.grants(name)
+		tick("grants")
 		look.statuses(name)
+		tick("statuses")
+		if round%5 == 4 { t.Log(round, lap) }
 		if t.Failed() {
 			return
 		}
@@ -118,6 +132,15 @@ func TestRemovalAtTheWorstMoment(t *testing.T) {
 		t.Error("the moments do not vary")
 	}
 	look.everywhere(leaver, rounds)
+}
+
+// ordinaryPages are as long as those that users get.
+func ordinaryPages(o *operator) {
+	change := o.change
+	o.change = func(d *controllers.Deps) {
+		change(d)
+		d.Unassigner.Page = 500
+	}
 }
 
 // manyWorkspaces makes workspaces w00 and so on, and gives their names, ten for each assignment.
