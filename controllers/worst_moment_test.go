@@ -122,7 +122,9 @@ func TestRemovalAtTheWorstMoment(t *testing.T) {
 		tick("grants")
 		look.statuses(name)
 		tick("statuses")
-		if round%5 == 4 { t.Log(round, lap) }
+		if round%5 == 4 {
+			t.Log(round, lap)
+		}
 		if t.Failed() {
 			return
 		}
