@@ -82,6 +82,16 @@ func (w *office) assign(member string) {
 	})
 }
 
+// assignedTo counts the contacts of a member in all namespaces.
+func (w *office) assignedTo(member string) int {
+	w.t.Helper()
+	list, err := w.List(w.t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelAssignee + "=" + member})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return len(list.Items)
+}
+
 // search looks, live, for what is left of somebody in all namespaces and kinds that can be listed.
 type search struct {
 	*home
