@@ -55,8 +55,8 @@ type Unassigner struct {
 	leavers map[types.UID]*leaver
 	// homes and members are the queues of UnassignReconciler and OrgMemberReconciler.
 	homes, members queue
-	// forbidden are the kinds that a workspace's people were told of, by the workspace.
-	forbidden map[types.UID]string
+	// forbidden is what the people of workspaces were told that may not be touched there.
+	forbidden *assignee.Told
 }
 
 // leaver is somebody whose access has ended, and who waits for the end of this.
@@ -64,9 +64,13 @@ type leaver struct {
 	home, name string
 	uid        types.UID
 	done       bool
+	// deleted is when the leaving began: when the OrgMember was deleted.
+	deleted time.Time
 	// tries counts the rounds in a row that failed and took nothing off, the first of them at since; the next may be at next.
 	tries       int
 	since, next time.Time
+	// failing is when the first round failed since this operator started, whatever was taken off later.
+	failing time.Time
 	// trouble is why the last one failed.
 	trouble string
 	// found counts what was taken off, by workspace, since this operator started.
@@ -78,9 +82,20 @@ const (
 	// unassignPatience is how long a member waits for a kind without any progress. It may be down with its conversion webhook or
 	// its API server; to wait costs nothing but that the name is not free.
 	unassignPatience = time.Hour
+	// unassignLimit is how long after the OrgMember was deleted a kind that fails is tried, whatever else makes progress: a kind that
+	// answers now and then, or objects that somebody goes on assigning, must not keep a member for ever. It ends no round: however
+	// many objects there are, they are gone through as long as pages come in.
+	unassignLimit = 24 * time.Hour
+	// unassignLast is for how long an operator tries at least, also one that was not there until the limit had passed. What it needs
+	// may be starting beside it.
+	unassignLast     = 10 * time.Minute
 	unassignMinDelay = time.Second
 	unassignMaxDelay = 5 * time.Minute
 )
+
+// unassignTold is of how many workspaces it is remembered what their people were told. Those of one that is forgotten are told again
+// when the next member leaves.
+const unassignTold = 10_000
 
 // NewUnassigner gives one with connections of its own; nil when there are no kinds. It is not limited but in how much it does at
 // once: see unassignAtOnce.
@@ -105,7 +120,7 @@ func NewUnassigner(c *rest.Config, u UnassignConfig) (*Unassigner, error) {
 	}
 	return &Unassigner{
 		UnassignConfig: u, metadata: objects, discovery: kinds, reviews: reviews,
-		leavers: map[types.UID]*leaver{}, forbidden: map[types.UID]string{},
+		leavers: map[types.UID]*leaver{}, forbidden: assignee.NewTold(unassignTold),
 	}, nil
 }
 
@@ -132,7 +147,7 @@ func (u *Unassigner) keeps(h rules.Home, m *v1alpha1.OrgMember) string {
 	defer u.mu.Unlock()
 	l := u.leavers[m.UID]
 	if l == nil {
-		l = &leaver{home: m.Namespace, name: m.Name, uid: m.UID, found: map[string]assignee.Counts{}}
+		l = &leaver{home: m.Namespace, name: m.Name, uid: m.UID, deleted: m.DeletionTimestamp.Time, found: map[string]assignee.Counts{}}
 		u.leavers[m.UID] = l
 	}
 	if l.done {
@@ -203,9 +218,12 @@ func (u *Unassigner) settle(l *leaver, d *round, now time.Time) bool {
 		if l.tries == 0 {
 			l.since = now
 		}
+		if l.failing.IsZero() {
+			l.failing = now
+		}
 		l.next = now.Add(min(unassignMinDelay<<min(l.tries, 20), unassignMaxDelay))
 		l.tries++
-		l.done = now.Sub(l.since) >= unassignPatience
+		l.done = l.tooLong(now)
 	}
 	if u.members != nil {
 		first(u.members).Add(request(l.home, l.name))
@@ -213,17 +231,9 @@ func (u *Unassigner) settle(l *leaver, d *round, now time.Time) bool {
 	return l.done
 }
 
-// tellForbidden says whether the kinds that may not be touched in a workspace are news.
-func (u *Unassigner) tellForbidden(workspace types.UID, kinds string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	news := kinds != "" && u.forbidden[workspace] != kinds
-	if kinds == "" {
-		delete(u.forbidden, workspace)
-	} else {
-		u.forbidden[workspace] = kinds
-	}
-	return news
+// tooLong says that what fails is not to be waited for any longer.
+func (l *leaver) tooLong(now time.Time) bool {
+	return now.Sub(l.since) >= unassignPatience || (now.Sub(l.deleted) >= unassignLimit && now.Sub(l.failing) >= unassignLast)
 }
 
 // comings is a source of requests for the homes that somebody leaves.

@@ -69,21 +69,18 @@ func (r *UnassignReconciler) goThrough(ctx context.Context, home string, d *roun
 	}
 	for _, i := range rand.Perm(len(workspaces)) { //nolint:gosec // no secret: only so that none is always behind one that fails
 		w := &workspaces[i]
-		if w.Status.Namespace == "" {
-			continue
-		}
-		namespace, err := facts.Reader{Reader: r.Live}.Namespace(ctx, w.Status.Namespace)
+		namespace, err := facts.Reader{Reader: r.Live}.Namespace(ctx, rules.NamespaceName(w))
 		if err != nil {
 			return nil, err
 		}
 		if f := factsOf(namespace); !rules.Holds(w, f) || f.Terminating {
 			continue
 		}
-		forbidden, err := d.workspace(ctx, w, w.Status.Namespace)
+		forbidden, err := d.workspace(ctx, w, namespace.Name)
 		if err != nil {
 			return nil, err
 		}
-		if kinds := strings.Join(forbidden, ", "); r.Unassigner.tellForbidden(w.UID, kinds) {
+		if kinds := strings.Join(forbidden, ", "); r.Unassigner.forbidden.News(w.UID, kinds) {
 			r.Recorder.Eventf(w, nil, corev1.EventTypeWarning, v1alpha1.ReasonUnassignForbidden, "Unassign",
 				"objects of these kinds keep the assignee when a member leaves, since orgkeeper may not list and patch them here: %s", kinds)
 		}

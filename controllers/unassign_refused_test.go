@@ -1,7 +1,9 @@
 package controllers_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -9,9 +11,13 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/controllers"
 )
 
 // answering answers requests itself, in place of the API server, for which answer gives a status.
@@ -49,10 +55,10 @@ func TestUnassignMayNotAsk(t *testing.T) {
 	mia := h.two("mia")["mia"]
 	h.delete(mia)
 	h.nobodyNamedSoon(h.user("mia"))
-	h.waitsFor(mia, "in web, all kinds: ask what may be done: nobody may ask")
+	h.waitsFor(mia, "in web, all kinds: ask what may be done: nobody may ask; bind the ClusterRole system:basic-user to orgkeeper's service account")
 	h.later(time.Hour)
 	h.goes(mia)
-	const told = "some objects still name mia, who left, as their assignee: all kinds: ask what may be done: nobody may ask"
+	const told = "some objects still name mia, who left, as their assignee: all kinds: ask what may be done: nobody may ask; bind the ClusterRole system:basic-user to orgkeeper's service account"
 	h.tells(v1alpha1.ReasonUnassignFailed, map[string][]string{"web": {told}, "api": {told}})
 }
 
@@ -84,4 +90,45 @@ func TestUnassignQuotesNoValues(t *testing.T) {
 	heals.Store(true)
 	h.goes(mia)
 	h.isAssigned(contact, h.in("web"), map[string]int{"": 1})
+}
+
+// reticent is a client that somebody is always quicker than with the status of the workspace young.
+type reticent struct{ client.Client }
+
+func (c reticent) Status() client.SubResourceWriter { return reticentStatus{c.Client.Status()} }
+
+type reticentStatus struct{ client.SubResourceWriter }
+
+func (s reticentStatus) Patch(ctx context.Context, o client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	if _, workspace := o.(*v1alpha1.Workspace); workspace && o.GetName() == "young" {
+		return apierrors.NewConflict(schema.GroupResource{Resource: "workspaces"}, o.GetName(), errors.New("somebody was quicker"))
+	}
+	return s.SubResourceWriter.Patch(ctx, o, patch, options...)
+}
+
+// A workspace has its namespace, and work in it may be somebody's, a moment before its status says so.
+func TestUnassignInYoungWorkspace(t *testing.T) {
+	h := operate(t, unassigning(t, "configmaps", nil), func(o *operator) {
+		unassign := o.change
+		o.change = func(d *controllers.Deps) {
+			unassign(d)
+			d.Client = reticent{d.Client}
+		}
+	}).home(t)
+	mia, young := h.two("mia")["mia"], h.workspace("young")
+	h.grant("", "configmaps")
+	h.create(young)
+	h.eventually("the namespace", func() error {
+		if !h.get(namespace(h.in("young"))) {
+			return errors.New("there is none")
+		}
+		return nil
+	})
+	h.assigned(configMap, h.in("young"), "mia", 1)
+	if h.get(young); young.Status.Namespace != "" {
+		t.Fatal("its status says so")
+	}
+	h.delete(mia)
+	h.goes(mia)
+	h.isAssigned(configMap, h.in("young"), map[string]int{"": 1})
 }

@@ -37,6 +37,8 @@ type round struct {
 	kinds    []schema.GroupVersionResource
 	// silent are the groups whose kinds the API server cannot tell, with why.
 	silent map[string]error
+	// blind is why the operator may not know any kinds; nil when it may.
+	blind error
 
 	mu sync.Mutex
 	// unanswered counts the requests about a kind that got no good answer: see maxUnanswered.
@@ -54,15 +56,19 @@ const maxUnanswered = 5
 // everybody stands for all members of a round. It is no name.
 const everybody = ""
 
-// newRound asks which kinds there are, at this moment.
+// newRound asks which kinds there are, at this moment. An operator that may not ask does not know that there are none.
 func (u *Unassigner) newRound(ctx context.Context, members []string) (*round, error) {
 	selector, err := assignee.Selector(members)
 	if err != nil {
 		return nil, err
 	}
 	kinds, silent, err := u.served(ctx)
+	var blind error
+	if apierrors.IsForbidden(err) {
+		blind, err = errors.New("get on /api and /apis, which tell the kinds, is forbidden; bind the ClusterRole system:discovery to orgkeeper's service account"), nil
+	}
 	return &round{
-		Unassigner: u, members: members, selector: selector, kinds: kinds, silent: silent, unanswered: map[schema.GroupVersionResource]int{},
+		Unassigner: u, members: members, selector: selector, kinds: kinds, silent: silent, blind: blind, unanswered: map[schema.GroupVersionResource]int{},
 		found: map[string]map[string]assignee.Counts{}, faults: map[string]map[string]map[string]error{},
 	}, err
 }
@@ -80,17 +86,25 @@ func (u *Unassigner) served(ctx context.Context) ([]schema.GroupVersionResource,
 			silent[version.Group] = err
 		}
 	}
+	core := func(list *metav1.APIResourceList) bool { return list.GroupVersion == "v1" }
+	if _, known := silent[""]; !known && u.Kinds.WantsOf("") && !slices.ContainsFunc(served, core) {
+		silent[""] = errors.New("the API server tells none of them at /api") // client-go takes that for an answer
+	}
 	return u.Kinds.Among(served), silent, nil
 }
 
 // workspace goes through the kinds in the namespace of a workspace. It gives the kinds named that may not be touched there.
 func (r *round) workspace(ctx context.Context, w *v1alpha1.Workspace, namespace string) (forbidden []string, err error) {
+	if r.blind != nil {
+		r.fault(everybody, w, "all kinds", r.blind)
+		return nil, ctx.Err()
+	}
 	review, err := r.reviews.SelfSubjectRulesReviews().Create(ctx, &authorizationv1.SelfSubjectRulesReview{
 		Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace},
 	}, metav1.CreateOptions{})
 	if apierrors.IsForbidden(err) {
 		// Where nobody may ask (a cluster may take that from system:basic-user) it stays so: that must keep nobody for ever.
-		r.fault(everybody, w, "all kinds", fmt.Errorf("ask what may be done: %w", err))
+		r.fault(everybody, w, "all kinds", fmt.Errorf("ask what may be done: %w; bind the ClusterRole system:basic-user to orgkeeper's service account", err))
 		return nil, ctx.Err()
 	}
 	if err != nil {
@@ -124,13 +138,19 @@ func (r *round) workspace(ctx context.Context, w *v1alpha1.Workspace, namespace 
 // unassign goes through the objects of a kind, read from the API server page by page.
 func (r *round) unassign(ctx context.Context, w *v1alpha1.Workspace, kind schema.GroupVersionResource, objects metadata.ResourceInterface) error {
 	options := metav1.ListOptions{LabelSelector: r.selector, Limit: r.Page}
-	for {
+	for first := ""; ; {
 		page, err := objects.List(ctx, options)
 		if apierrors.IsNotFound(err) {
 			return nil // the kind is gone, and its objects with it
 		}
 		if err != nil {
 			return fmt.Errorf("list: %w", err)
+		}
+		if len(page.Items) > 0 {
+			if page.Items[0].Name == first {
+				return errors.New("list: the same page comes again and again") // from an API server of somebody's
+			}
+			first = page.Items[0].Name
 		}
 		workqueue.ParallelizeUntil(ctx, unassignAtOnce, len(page.Items), func(i int) {
 			o := &page.Items[i]
@@ -146,9 +166,10 @@ func (r *round) unassign(ctx context.Context, w *v1alpha1.Workspace, kind schema
 				r.count(member, w, kind)
 			}
 		})
-		if options.Continue = page.Continue; page.Continue == "" || r.down(kind) {
+		if page.Continue == "" || r.down(kind) {
 			return ctx.Err()
 		}
+		options.Continue = page.Continue
 	}
 }
 

@@ -221,7 +221,8 @@ const (
 	// ReasonUnassignForbidden: the platform named kinds by --assignable that the operator may not list and patch in the
 	// workspace. Their objects keep their assignees.
 	ReasonUnassignForbidden = "UnassignForbidden"
-	// ReasonUnassignFailed: objects keep an assignee who left, since their kind could not be listed or patched for an hour.
+	// ReasonUnassignFailed: objects keep an assignee who left, since their kind could not be listed or patched for an hour, or for a
+	// day in which other objects could.
 	ReasonUnassignFailed = "UnassignFailed"
 )
 
