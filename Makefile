@@ -16,7 +16,7 @@ FUZZ ?= 20000x
 BENCH ?= .
 BENCHTIME ?= 100ms
 # Those that start a control plane, each of which says in its docs how it is run.
-CLUSTER_BENCHMARKS := ^Benchmark(Events|Find|Policies)$$$$
+CLUSTER_BENCHMARKS := ^Benchmark(Events|Find|Policies)$$
 
 # Modules of this repository. Their go.mod are kept apart so that a tool never decides the version of a library we ship,
 # and no library makes Kubernetes compile again.

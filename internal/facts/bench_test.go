@@ -33,13 +33,14 @@ import (
 var sizes = []int{100, 1_000, 10_000}
 
 // crowd is a home with so many members, one in a hundred of them an admin, and one in ten in line for an invitation; half of
-// them work in the workspace web, and each in one of twenty others.
+// them work in the workspace web, and each in a team's with twenty to a team.
 func crowd(members int) []client.Object {
 	acme := organization("acme", "person-00000")
 	acme.Status.Owner, acme.Status.Members = "person-00000", &v1alpha1.MemberCounts{Total: int32(members)}
 	all := []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "acme"}}, acme, workspace("acme", "web")}
-	for i := range 20 {
-		all = append(all, workspace("acme", fmt.Sprintf("team-%02d", i)))
+	teams := members / 20
+	for i := range teams {
+		all = append(all, workspace("acme", fmt.Sprintf("team-%d", i)))
 	}
 	edit := &rbacv1.RoleBinding{ObjectMeta: meta("acme--web", rbac.BindingEdit)}
 	for i := range members {
@@ -50,7 +51,7 @@ func crowd(members int) []client.Object {
 		case i%10 == 1:
 			waits(m)
 		}
-		a := assignment("acme", m.Name, v1alpha1.WorkspaceName(fmt.Sprintf("team-%02d", i%20)))
+		a := assignment("acme", m.Name, v1alpha1.WorkspaceName(fmt.Sprintf("team-%d", i%teams)))
 		if i%2 == 0 {
 			a.Spec.Workspaces = append(a.Spec.Workspaces, "web")
 			edit.Subjects = append(edit.Subjects, rbac.Subject(string(m.Spec.Email)))
