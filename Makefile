@@ -12,6 +12,12 @@ TEST_PARALLEL ?= 2
 # make fuzz: how long each target runs, as a number of inputs (20000x) or a time (5m)
 FUZZ ?= 20000x
 
+# make bench-go: a pattern of benchmarks' names, and how long each runs
+BENCH ?= .
+BENCHTIME ?= 100ms
+# Those that start a control plane, each of which says in its docs how it is run.
+CLUSTER_BENCHMARKS := ^Benchmark(Events|Find|Policies)$$
+
 # Modules of this repository. Their go.mod are kept apart so that a tool never decides the version of a library we ship,
 # and no library makes Kubernetes compile again.
 MODULES := . hack/devcluster hack/devcluster/kube hack/tools
@@ -26,7 +32,7 @@ KUBE_LDFLAGS := -s -w \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test fuzz verify lint generate build devcluster test-deps clean FORCE
+.PHONY: help run test fuzz bench-go verify lint generate build devcluster test-deps clean FORCE
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +53,9 @@ fuzz: ## Look for input that breaks tokens, pages, mails or names, with every ta
 		echo "$$package $$target"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ) -fuzzminimizetime 20x -parallel $(TEST_PARALLEL) "./$$package" </dev/null || exit 1; \
 	done
+
+bench-go: ## Run the Go benchmarks of what needs no cluster, with allocations, in a minute or two; BENCH=Access PKG=./internal/facts narrows
+	go test -run '^$$' -bench '$(BENCH)' -skip '$(CLUSTER_BENCHMARKS)' -benchmem -benchtime $(BENCHTIME) -p 1 -timeout 15m $(if $(filter ./...,$(PKG)),./internal/...,$(PKG))
 
 verify: generate ## Generate, format and tidy, and fail on any difference from what is committed, untracked files too
 	@failed=0; \

@@ -30,6 +30,7 @@ type options struct {
 	leaderElect          bool
 	leaderElectNamespace string
 	metricsAddress       string
+	pprofAddress         string
 	portalAddress        string
 	portalURL            string
 	portalCert           string
@@ -57,6 +58,7 @@ func (o *options) bind(fs *flag.FlagSet) {
 	fs.BoolVar(&o.leaderElect, "leader-elect", true, "act only while holding the lease; with more than one replica, needed")
 	fs.StringVar(&o.leaderElectNamespace, "leader-elect-namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease; default: the environment variable POD_NAMESPACE")
 	fs.StringVar(&o.metricsAddress, "metrics-bind-address", ":8081", "host:port that serves /metrics, /healthz and /readyz")
+	fs.StringVar(&o.pprofAddress, "pprof-bind-address", "", "host:port that serves Go profiles under /debug/pprof/, without asking who reads them: of this machine alone, such as 127.0.0.1:6060 (kubectl port-forward reaches it); empty: off")
 	fs.StringVar(&o.portalAddress, "portal-bind-address", ":8080", "host:port that serves the invitation page")
 	fs.StringVar(&o.portalURL, "portal-url", "", "address of the invitation page as people reach it, such as https://orgkeeper.example; links in mails start with it (required)")
 	fs.StringVar(&o.portalCert, "portal-tls-cert-file", "", "file with the page's certificate and its chain, PEM; read again when it changes. Empty: plain HTTP, for a proxy in front that does TLS")
@@ -102,6 +104,7 @@ func (o *options) validate() error {
 		validURL("--portal-url", o.portalURL),
 		validAddress("--portal-bind-address", o.portalAddress),
 		validAddress("--metrics-bind-address", o.metricsAddress),
+		validLoopback("--pprof-bind-address", o.pprofAddress),
 		given("--invitation-keys-dir", o.keysDir, "the folder with the keys of invitation links"),
 		given("--view-role", o.roles.View, "a ClusterRole"),
 		given("--edit-role", o.roles.Edit, "a ClusterRole"),
@@ -191,6 +194,18 @@ func given(flag, value, what string) error {
 func validAddress(flag, address string) error {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return fmt.Errorf("%s must be host:port such as :8080, not %q", flag, address)
+	}
+	return nil
+}
+
+// validLoopback wants an address that nobody reaches from elsewhere, or none. Names could lead anywhere.
+func validLoopback(flag, address string) error {
+	if address == "" {
+		return nil
+	}
+	a, err := netip.ParseAddrPort(address)
+	if err != nil || !a.Addr().Unmap().IsLoopback() {
+		return fmt.Errorf("%s must be an address of the loopback with a port, such as 127.0.0.1:6060 or [::1]:6060, not %q", flag, address)
 	}
 	return nil
 }

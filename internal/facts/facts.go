@@ -63,9 +63,11 @@ func (r Reader) Home(ctx context.Context, namespace string) (rules.Home, error) 
 	if err != nil {
 		return h, err
 	}
-	have, err := r.memberNamed(ctx, h, h.Organization.Status.Owner)
-	if err != nil {
-		return h, err
+	have := want // most of the time
+	if h.Organization.Status.Owner != h.Organization.Spec.Owner {
+		if have, err = r.memberNamed(ctx, h, h.Organization.Status.Owner); err != nil {
+			return h, err
+		}
 	}
 	h.Owner = rules.Owner(h, want, have)
 	return h, nil
@@ -151,54 +153,6 @@ func (r Reader) Assignments(ctx context.Context, namespace, index, key string) (
 	return assignments.Items, nil
 }
 
-// Access reads what decides about a workspace and asks the rules who may do what in it.
-func (r Reader) Access(ctx context.Context, h rules.Home, w *v1alpha1.Workspace) (rules.WorkspaceAccess, error) {
-	var none rules.WorkspaceAccess
-	admins, err := r.admins(ctx, h)
-	if err != nil {
-		return none, err
-	}
-	assignments, err := r.Assignments(ctx, w.Namespace, IndexWorkspace, w.Name)
-	if err != nil {
-		return none, err
-	}
-	var assigned []rules.Assigned
-	for i := range assignments {
-		member, err := r.Standing(ctx, h, assignments[i].Spec.Member)
-		if err != nil {
-			return none, err
-		}
-		if member != nil {
-			assigned = append(assigned, rules.Assigned{Assignment: &assignments[i], Member: *member})
-		}
-	}
-	return rules.AccessTo(h, w, admins, assigned), nil
-}
-
-// admins are the standings of those with role Admin and of the owner.
-func (r Reader) admins(ctx context.Context, h rules.Home) ([]rules.Standing, error) {
-	members, err := r.MembersBy(ctx, h.Namespace, IndexRole, string(v1alpha1.RoleAdmin))
-	if err != nil {
-		return nil, err
-	}
-	var admins []rules.Standing
-	for i := range members {
-		if members[i].Name == h.Owner {
-			continue
-		}
-		f, err := r.Member(ctx, h, &members[i])
-		if err != nil {
-			return nil, err
-		}
-		admins = append(admins, rules.Judge(h, f))
-	}
-	owner, err := r.Standing(ctx, h, h.Owner)
-	if owner == nil || err != nil {
-		return admins, err
-	}
-	return append(admins, *owner), nil
-}
-
 // Bindings reads those RoleBindings of a namespace that orgkeeper may keep under these names. They are the cache's own:
 // do not change them.
 func (r Reader) Bindings(ctx context.Context, namespace string, names []string) ([]rbacv1.RoleBinding, error) {
@@ -216,11 +170,15 @@ func BindingsFrom(ctx context.Context, from client.Reader, namespace string, nam
 
 // WorkspaceCount is how many workspaces a member works in, or will once active, and when time alone changes that.
 func (r Reader) WorkspaceCount(ctx context.Context, h rules.Home, s rules.Standing) (int32, time.Time, error) {
-	workspaces, err := r.Workspaces(ctx, h.Namespace)
-	if err != nil || s.Role == v1alpha1.RoleAdmin {
+	if s.Role == v1alpha1.RoleAdmin {
+		workspaces, err := r.Workspaces(ctx, h.Namespace)
 		return int32(len(workspaces)), rules.Never, err
 	}
 	assignments, err := r.Assignments(ctx, h.Namespace, IndexMember, s.Name)
+	if err != nil {
+		return 0, rules.Never, err
+	}
+	workspaces, err := r.workspacesNamed(ctx, h.Namespace, assignments)
 	if err != nil {
 		return 0, rules.Never, err
 	}
@@ -238,27 +196,42 @@ func (r Reader) AssignedWorkspaces(ctx context.Context, h rules.Home, m *v1alpha
 	if err != nil {
 		return nil, err
 	}
-	var assigned []v1alpha1.WorkspaceName
-	for i := range assignments {
-		assigned = append(assigned, assignments[i].Spec.Workspaces...)
+	workspaces, err := r.workspacesNamed(ctx, m.Namespace, assignments)
+	if err != nil {
+		return nil, err
 	}
-	slices.Sort(assigned)
 	var names []string
-	for _, name := range slices.Compact(assigned) {
-		w := &v1alpha1.Workspace{}
-		err := r.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: string(name)}, w, shared)
-		if apierrors.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("get workspace %s/%s: %w", m.Namespace, name, err)
-		}
+	for i := range workspaces {
+		w := &workspaces[i]
 		// Asked for one at a time, so that which assignments count is said in one place.
-		if count, _ := rules.CountWorkspaces(h, []v1alpha1.Workspace{*w}, assignments); count > 0 {
+		if count, _ := rules.CountWorkspaces(h, workspaces[i:i+1], assignments); count > 0 {
 			names = append(names, cmp.Or(string(w.Spec.DisplayName), w.Name))
 		}
 	}
 	return names, nil
+}
+
+// workspacesNamed are the workspaces that assignments name, by name, but for those that do not exist: few of a home's, which may
+// have many. They are the cache's own.
+func (r Reader) workspacesNamed(ctx context.Context, namespace string, assignments []v1alpha1.WorkspaceAssignment) ([]v1alpha1.Workspace, error) {
+	var names []v1alpha1.WorkspaceName
+	for i := range assignments {
+		names = append(names, assignments[i].Spec.Workspaces...)
+	}
+	slices.Sort(names)
+	var workspaces []v1alpha1.Workspace
+	for _, name := range slices.Compact(names) {
+		w := v1alpha1.Workspace{}
+		err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: string(name)}, &w, shared)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("get workspace %s/%s: %w", namespace, name, err)
+		}
+		workspaces = append(workspaces, w)
+	}
+	return workspaces, nil
 }
 
 func (r Reader) memberNamed(ctx context.Context, h rules.Home, name string) (*rules.MemberFacts, error) {

@@ -199,6 +199,71 @@ func TestAccess(t *testing.T) {
 	}
 }
 
+// Whether members are asked for one by one, all at once or one alone, is a matter of cost.
+func TestAccessIsTheSameByAllWays(t *testing.T) {
+	web := workspace("acme", "web")
+	is := func(username string) func(*v1alpha1.OrgMember) {
+		return func(m *v1alpha1.OrgMember) { m.Spec.Username = username }
+	}
+	robot := func(namespace string) func(*v1alpha1.OrgMember) {
+		return func(m *v1alpha1.OrgMember) {
+			m.Spec.Email, m.Spec.Username = "", "system:serviceaccount:"+namespace+":ci"
+		}
+	}
+	shouted := func(m *v1alpha1.OrgMember) { m.Spec.Email = "MIA@acme.example" }
+	pending := func(m *v1alpha1.OrgMember) { m.Status.AcceptedAt = nil }
+	goes := func(m *v1alpha1.OrgMember) { m.DeletionTimestamp = &metav1.Time{Time: now} }
+	members := []*v1alpha1.OrgMember{
+		member("acme", "jane"), member("acme", "joe", admin), member("acme", "lea", admin, goes), member("acme", "pia", admin, pending),
+		member("acme", "mia"), member("acme", "mia2", younger, shouted), member("acme", "mia3", younger, admin, is("mia@acme.example")),
+		member("acme", "ann", is("oidc:ann")), member("acme", "tom", goes), member("acme", "sue", pending),
+		member("acme", "ci", robot("acme")), member("acme", "build", robot("acme--web")), member("acme", "spy", robot("other--web")),
+	}
+	acme := organization("acme", "jane")
+	objects := []client.Object{acme, web, workspace("acme", "api"), workspace("other", "web"), member("other", "eve"),
+		assignment("acme", "eve", "web"), assignment("acme", "nobody", "web")}
+	for i, m := range members {
+		a := assignment("acme", m.Name, "web", "api")
+		a.Spec.Access = []v1alpha1.Access{v1alpha1.AccessView, v1alpha1.AccessEdit, v1alpha1.AccessAdmin}[i%3]
+		objects = append(objects, m, a)
+	}
+	elsewhere := assignment("acme", "sue", "api")
+	elsewhere.Name = "elsewhere"
+	r := reader(t, append(objects, elsewhere)...)
+	h, err := r.Home(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	access := map[string]map[string]v1alpha1.Access{"one by one": {}, "at once": {}, "alone": {}}
+	for way, total := range map[string]int32{"one by one": 1 << 30, "at once": int32(len(members))} {
+		h.Organization.Status.Members = &v1alpha1.MemberCounts{Total: total}
+		got, err := r.Access(t.Context(), h, web)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range members {
+			username := rules.Username(m, "")
+			access[way][username] = got.Of(username)
+			if access["alone"][username], err = r.AccessOf(t.Context(), h, web, username); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for way, got := range access {
+		if diff := cmp.Diff(access["one by one"], got); diff != "" {
+			t.Errorf("asked %s\n-one by one +%s:\n%s", way, way, diff)
+		}
+	}
+	want := map[string]v1alpha1.Access{
+		"jane@acme.example": v1alpha1.AccessAdmin, "joe@acme.example": v1alpha1.AccessAdmin, "lea@acme.example": "", "pia@acme.example": "",
+		"mia@acme.example": v1alpha1.AccessEdit, "MIA@acme.example": "", "oidc:ann": v1alpha1.AccessEdit, "tom@acme.example": "", "sue@acme.example": "",
+		"system:serviceaccount:acme:ci": v1alpha1.AccessEdit, "system:serviceaccount:acme--web:ci": v1alpha1.AccessAdmin, "system:serviceaccount:other--web:ci": "",
+	}
+	if diff := cmp.Diff(want, access["one by one"]); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestBindings(t *testing.T) {
 	bind := func(namespace, name string) *rbacv1.RoleBinding {
 		return &rbacv1.RoleBinding{ObjectMeta: meta(namespace, name)}

@@ -3,6 +3,7 @@
 package rbac
 
 import (
+	"cmp"
 	"slices"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -94,6 +95,7 @@ func binding(namespace, name, clusterRole string, users []string) rbacv1.RoleBin
 	b := rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole},
+		Subjects:   make([]rbacv1.Subject, 0, len(users)),
 	}
 	for _, user := range users {
 		b.Subjects = append(b.Subjects, Subject(user))
@@ -141,12 +143,16 @@ var accessOf = map[string]v1alpha1.Access{
 // Names says whether a RoleBinding names the user, in whatever form. RBAC takes a ServiceAccount without a namespace, which
 // only a hand can have put there, to be of the binding's own.
 func Names(b *rbacv1.RoleBinding, username string) bool {
-	return username != "" && slices.ContainsFunc(b.Subjects, func(s rbacv1.Subject) bool {
-		if s.Kind == rbacv1.ServiceAccountKind && s.Namespace == "" {
-			s.Namespace = b.Namespace
+	namespace, name, account := rules.ServiceAccount(username)
+	for i := range b.Subjects { // there are thousands: neither copied nor put together
+		switch s := &b.Subjects[i]; {
+		case s.Kind == rbacv1.UserKind && s.Name == username && username != "":
+			return true
+		case account && s.Kind == rbacv1.ServiceAccountKind && s.Name == name && cmp.Or(s.Namespace, b.Namespace) == namespace:
+			return true
 		}
-		return Username(s) == username
-	})
+	}
+	return false
 }
 
 // Both are those subjects of a that are in b too.
@@ -182,15 +188,19 @@ func Kept(wanted, present []rbacv1.RoleBinding) (kept []rbacv1.RoleBinding, with
 
 // Differ names the users that are in one of two lists of subjects and not in the other, sorted.
 func Differ(a, b []rbacv1.Subject) []string {
-	return sets.List(users(a).SymmetricDifference(users(b)))
-}
-
-func users(subjects []rbacv1.Subject) sets.Set[string] {
-	set := sets.New[string]()
-	for _, s := range subjects {
-		if user := Username(s); user != "" {
-			set.Insert(user)
+	in := make(map[string]int, max(len(a), len(b)))
+	for list, subjects := range [][]rbacv1.Subject{a, b} {
+		for i := range subjects {
+			in[Username(subjects[i])] |= 1 << list
 		}
 	}
-	return set
+	delete(in, "")
+	differ := []string{}
+	for user, lists := range in {
+		if lists != 3 {
+			differ = append(differ, user)
+		}
+	}
+	slices.Sort(differ)
+	return differ
 }

@@ -140,7 +140,7 @@ func TestNobodyIsBoundToNothing(t *testing.T) {
 }
 
 // accessTo asks the rules for an access with one admin and some assigned.
-func accessTo(t *testing.T, w *v1alpha1.Workspace, admin string, assigned map[string]v1alpha1.Access) rules.WorkspaceAccess {
+func accessTo(t testing.TB, w *v1alpha1.Workspace, admin string, assigned map[string]v1alpha1.Access) rules.WorkspaceAccess {
 	t.Helper()
 	h := rules.Home{Namespace: "acme", Organization: &v1alpha1.Organization{}, Now: time.Unix(0, 0)}
 	active := func(user string) rules.Standing { return rules.Standing{Username: user, Active: true} }

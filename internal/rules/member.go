@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/text/cases"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -62,7 +63,14 @@ func Username(m *v1alpha1.OrgMember, prefix string) string {
 }
 
 // EmailKey is the form in which two emails are compared: without regard to case, in any script. Empty for none.
-func EmailKey(email v1alpha1.EmailAddress) string { return foldCase.String(string(email)) }
+func EmailKey(email v1alpha1.EmailAddress) string {
+	for i := range len(email) {
+		if email[i] >= utf8.RuneSelf {
+			return foldCase.String(string(email))
+		}
+	}
+	return strings.ToLower(string(email)) // in ASCII they are the same, and this is free where there is nothing to do
+}
 
 // foldCase knows more than lower case does: that K (the Kelvin sign) is a k and the two small sigmas are one, and that
 // the Turkish dotted I is not a plain one.

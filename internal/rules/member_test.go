@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -393,6 +394,13 @@ func TestEmailKey(t *testing.T) {
 				t.Errorf("%s\nEmailKey(%q) = %q, EmailKey(%q) = %q: same is %v", c.reason, c.a, rules.EmailKey(c.a), c.b, rules.EmailKey(c.b), same)
 			}
 		})
+	}
+	for c := range rune(unicode.MaxASCII) {
+		// The same text as a part of one in another script goes the long way.
+		short, long := rules.EmailKey(v1alpha1.EmailAddress(c)), rules.EmailKey(v1alpha1.EmailAddress(c)+"\u0430")
+		if short+"\u0430" != long {
+			t.Errorf("the key of %q is %q alone and %q beside other scripts", c, short, long)
+		}
 	}
 	if key := rules.EmailKey(""); key != "" {
 		t.Errorf("no email has the key %q: all members without one would be duplicates", key)

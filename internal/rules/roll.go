@@ -45,10 +45,10 @@ type HomeAccess struct {
 // Take calls the roll: it judges every member of an organization. robotHomes says of a namespace whether its service
 // accounts may be members.
 func Take(h Home, members []v1alpha1.OrgMember, robotHomes func(namespace string) bool) Roll {
-	claims := newClaims(members, h.UsernamePrefix)
+	claims := ClaimsOf(members, h.UsernamePrefix)
 	roll := Roll{Wake: Earliest(h.subscriptionWake(), h.noticeWake())}
 	for i := range members {
-		f := claims.facts(&members[i], robotHomes)
+		f := claims.Facts(&members[i], robotHomes)
 		s := Judge(h, f)
 		roll.add(s)
 		roll.count(h, f)
@@ -113,14 +113,15 @@ func (a *HomeAccess) finish(h Home) {
 	}
 }
 
-// claims knows who claims which email and username, oldest first.
-type claims struct {
+// Claims knows who claims which email and username, oldest first.
+type Claims struct {
 	prefix              string
 	byEmail, byUsername map[string]*v1alpha1.OrgMember
 }
 
-func newClaims(members []v1alpha1.OrgMember, prefix string) claims {
-	c := claims{prefix, make(map[string]*v1alpha1.OrgMember, len(members)), make(map[string]*v1alpha1.OrgMember, len(members))}
+// ClaimsOf are the claims of all members of an organization, who must not change meanwhile.
+func ClaimsOf(members []v1alpha1.OrgMember, usernamePrefix string) Claims {
+	c := Claims{usernamePrefix, make(map[string]*v1alpha1.OrgMember, len(members)), make(map[string]*v1alpha1.OrgMember, len(members))}
 	claim := func(by map[string]*v1alpha1.OrgMember, key string, m *v1alpha1.OrgMember) {
 		if holder := by[key]; key != "" && (holder == nil || olderMember(m, holder)) {
 			by[key] = m
@@ -128,12 +129,14 @@ func newClaims(members []v1alpha1.OrgMember, prefix string) claims {
 	}
 	for i := range members {
 		claim(c.byEmail, EmailKey(members[i].Spec.Email), &members[i])
-		claim(c.byUsername, Username(&members[i], prefix), &members[i])
+		claim(c.byUsername, Username(&members[i], usernamePrefix), &members[i])
 	}
 	return c
 }
 
-func (c claims) facts(m *v1alpha1.OrgMember, robotHomes func(string) bool) MemberFacts {
+// Facts are what must be known of the others to judge one of the members. robotHomes says of a namespace whether its service
+// accounts may be members.
+func (c Claims) Facts(m *v1alpha1.OrgMember, robotHomes func(namespace string) bool) MemberFacts {
 	f := MemberFacts{Member: m}
 	if holder := c.byEmail[EmailKey(m.Spec.Email)]; holder != nil && holder != m {
 		f.SameEmail = holder.Name
