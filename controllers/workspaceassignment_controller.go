@@ -82,7 +82,7 @@ func (r *WorkspaceAssignmentReconciler) finalize(ctx context.Context, h rules.Ho
 		if f.Member == nil {
 			continue
 		}
-		access, err := r.Facts.Access(ctx, h, w)
+		access, err := r.Facts.AccessOf(ctx, h, w, f.Member.Username)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
@@ -90,7 +90,7 @@ func (r *WorkspaceAssignmentReconciler) finalize(ctx context.Context, h rules.Ho
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		if rules.Exceeds(rbac.Held(live, f.Member.Username), access.Of(f.Member.Username)) {
+		if rules.Exceeds(rbac.Held(live, f.Member.Username), access) {
 			before := a.DeepCopy()
 			v := rules.JudgeAssignment(h, f).Verdict
 			return r.finish(ctx, before, a, v, h.Now.Add(lookAgain))
