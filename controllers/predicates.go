@@ -93,6 +93,13 @@ var (
 		return specOrTermination(before, after) || before.Status.Namespace != after.Status.Namespace
 	})
 
+	// offerMatters: what a workspace offers, and whether it can give it.
+	offerMatters = onUpdate(func(before, after *v1alpha1.Workspace) bool {
+		return specOrTermination(before, after) || before.Status.Namespace != after.Status.Namespace ||
+			meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionReady) !=
+				meta.IsStatusConditionTrue(after.Status.Conditions, v1alpha1.ConditionReady)
+	})
+
 	// assignmentMatters: what an assignment asks for.
 	assignmentMatters = onUpdate(func(before, after *v1alpha1.WorkspaceAssignment) bool {
 		return specOrTermination(before, after)

@@ -20,6 +20,7 @@ const (
 	moved      = 60
 	removedOne = 60
 	removedAll = 500
+	loaded     = 300 // organizations beside which people are removed
 )
 
 // part is a phase's share of the people with an assignment: from the end for changes, from the start for removals.
@@ -154,21 +155,21 @@ func (b *bench) removeAtOnce(ctx context.Context, m *measured) error {
 
 // removeWhileLoading removes one every half second while many organizations are being created.
 func (b *bench) removeWhileLoading(ctx context.Context, m *measured) error {
-	others := usual(300, 10, 0)
+	others := usual(min(loaded, 3*b.organizations), 10, 0)
 	people := b.part(removedOne+removedAll, 200)
 	m.Unit = "removals"
-	loaded := make(chan error, 1)
+	done := make(chan error, 1)
 	began := time.Now()
 	go func() {
 		_, err := b.declare(ctx, b.pipeline, others.all("x"))
-		loaded <- err
+		done <- err
 	}()
 	var gone times
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
-		case err := <-loaded:
+		case err := <-done:
 			m.Units = len(gone.all)
 			m.Figures["organizations loaded"] = float64(others.organizations)
 			m.Figures["loaded after seconds"] = time.Since(began).Seconds()

@@ -16,14 +16,14 @@ import (
 
 // result is what is known of one shape.
 type result struct {
-	Shape         string    `json:"shape"`
-	Organizations int       `json:"organizations"`
-	Members       int       `json:"members"` // of all organizations
-	Workspaces    int       `json:"workspaces"`
-	Assignments   int       `json:"assignments"`
-	Revision      string    `json:"revision,omitempty"` // of the benchmark's source
-	Cores         int       `json:"cores"`
-	Began         time.Time `json:"began"`
+	Shape         string     `json:"shape"`
+	Organizations int        `json:"organizations"`
+	Members       int        `json:"members"` // of all organizations
+	Workspaces    int        `json:"workspaces"`
+	Assignments   int        `json:"assignments"`
+	Revision      string     `json:"revision,omitempty"` // of the benchmark's source
+	Cores         int        `json:"cores"`
+	Began         time.Time  `json:"began"`
 	Phases        []measured `json:"phases"`
 }
 
