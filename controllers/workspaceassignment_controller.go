@@ -136,7 +136,7 @@ func (r *WorkspaceAssignmentReconciler) SetupWithManager(mgr ctrl.Manager) error
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspaceassignment").
 		WithOptions(severalAtOnce).
-		For(&v1alpha1.WorkspaceAssignment{}).
+		For(&v1alpha1.WorkspaceAssignment{}, ignoreClaim).
 		Watches(&v1alpha1.WorkspaceAssignment{}, ownRemoval, terminationMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.assignments, w.assignmentsOf)).
 		Watches(&v1alpha1.Organization{}, removalsFirst(w.subscriptionChanged(w.assignments))).
