@@ -9,6 +9,8 @@ PKG ?= ./...
 RUN ?=
 # Test binaries that run at once. Many start a control plane of their own: one for each core is enough.
 TEST_PARALLEL ?= 2
+# make bench: small (five minutes), medium, large (hours), wide, or organizations x members such as 100x50
+SIZE ?= small
 # make fuzz: how long each target runs, as a number of inputs (20000x) or a time (5m)
 FUZZ ?= 20000x
 
@@ -32,7 +34,7 @@ KUBE_LDFLAGS := -s -w \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test fuzz bench-go verify lint generate build devcluster test-deps clean FORCE
+.PHONY: help run test bench bench-go fuzz verify lint generate build devcluster test-deps clean FORCE
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +48,10 @@ ifeq ($(PKG),./...)
 	cd hack/devcluster && go test -count=1 -timeout 15m $(if $(RUN),-run '$(RUN)') ./...
 endif
 	go test -count=1 -p $(TEST_PARALLEL) -timeout 30m $(if $(RUN),-run '$(RUN)') $(PKG)
+
+bench: build devcluster ## Measure what it costs, on a real control plane: SIZE=small (five minutes), medium, large, wide or 100x50; results in .bench
+	go build -o bin/bench ./hack/bench
+	bin/bench -size '$(SIZE)'
 
 fuzz: ## Look for input that breaks tokens, pages, mails or names, with every target that there is; FUZZ=5m for longer
 	@grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' api cmd controllers internal | sed 's|/[^/]*:func | |' | sort | \

@@ -89,10 +89,11 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	reader := facts.Reader{Reader: mgr.GetClient(), Clock: clock.RealClock{}, Guard: policies.State, UsernamePrefix: o.usernamePrefix}
-	if err := controllers.Setup(ctx, mgr, controllers.Deps{
+	deps := controllers.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Facts: reader, Clock: reader.Clock, Steady: clock.RealClock{}, Post: post, Metrics: counters,
 		Recorder: recorder, Roles: o.roles, Invitations: invitations, ActivityWatched: o.activity.Enabled(), Unassigner: unassigner,
-	}); err != nil {
+	}
+	if err := controllers.Setup(ctx, mgr, deps); err != nil {
 		return err
 	}
 	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.OrganizationCollector{Reader: mgr.GetCache()}, controllers.PolicyCollector{State: reader.Guard}, post.Collector())
@@ -102,7 +103,7 @@ func run(ctx context.Context, o options) error {
 	}
 	if err := addServers(mgr, o, portal.Config{
 		Verify: invitations.Keys.Verify,
-		Store:  portal.ClusterStore{Facts: reader, Live: mgr.GetAPIReader(), Client: mgr.GetClient(), Recorder: recorder},
+		Store:  portal.ClusterStore{Facts: reader, Live: mgr.GetAPIReader(), Client: mgr.GetClient(), Describe: deps.Describe, Recorder: recorder},
 		Now:    reader.Clock.Now,
 	},
 		append(events,

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -88,10 +89,15 @@ func (d Deps) finish(ctx context.Context, before, obj client.Object, v rules.Ver
 	return d.wakeAt(wake), nil
 }
 
-// tell logs a change of Ready and emits an Event. A namespace that goes takes no more Events.
+// untold are the reasons that no Event tells: a namespace that goes takes no more Events, what is under way is over in a
+// moment, and an invitation that was sent has told so itself.
+var untold = sets.New(v1alpha1.ReasonDeleting, v1alpha1.ReasonOrganizationDeleting,
+	v1alpha1.ReasonProgressing, v1alpha1.ReasonInvitationQueued, v1alpha1.ReasonAwaitingAcceptance)
+
+// tell logs a change of Ready and emits an Event.
 func (d Deps) tell(ctx context.Context, obj client.Object, v rules.Verdict) {
 	ctrl.LoggerFrom(ctx).Info("Ready changed", "ready", v.Ready, "reason", v.Reason)
-	if obj.GetDeletionTimestamp() != nil || v.Reason == v1alpha1.ReasonDeleting || v.Reason == v1alpha1.ReasonOrganizationDeleting {
+	if obj.GetDeletionTimestamp() != nil || untold.Has(v.Reason) {
 		return
 	}
 	kind := corev1.EventTypeNormal

@@ -41,6 +41,9 @@ const invitationSender = "invitation"
 // Reconcile sends the invitation of one member, or its reminder, if it is due, its organization's share leaves room for it,
 // and mails can be sent at all.
 func (r *InvitationReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMember) (ctrl.Result, error) {
+	if m.Status.State == "" { // the member's own controller writes first, and wakes us by that
+		return ctrl.Result{}, nil
+	}
 	h, err := r.Facts.Home(ctx, m.Namespace)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -90,6 +93,7 @@ func (r *InvitationReconciler) send(ctx context.Context, p *pass, h rules.Home, 
 		r.condition(m, v1alpha1.ConditionInvitationSent, metav1.ConditionFalse, v1alpha1.ReasonInvitationQueued, "the invitation is about to be sent")
 	}
 	m.Status.Invitation = due.Record
+	r.Describe(ctx, m)
 	if err := r.patchStatus(ctx, before, m); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -198,6 +202,7 @@ func (r *InvitationReconciler) recordOutcome(ctx context.Context, m *v1alpha1.Or
 		}
 		*sentAt, i.RejectedAt, i.NextAttemptAt, i.LastError = o.sentAt, o.rejectedAt, o.nextAttemptAt, o.lastError()
 		if reminder {
+			r.Describe(ctx, fresh)
 			return true
 		}
 		status := metav1.ConditionFalse
@@ -205,6 +210,7 @@ func (r *InvitationReconciler) recordOutcome(ctx context.Context, m *v1alpha1.Or
 			status = metav1.ConditionTrue
 		}
 		r.condition(fresh, v1alpha1.ConditionInvitationSent, status, o.reason, o.words)
+		r.Describe(ctx, fresh)
 		return true
 	})
 }

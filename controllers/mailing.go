@@ -160,32 +160,45 @@ func persist[S any, T interface {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistence)
 	defer cancel()
 
+	write := func(fresh T) (noted bool, err error) {
+		before := fresh.DeepCopyObject().(T)
+		if fresh.GetUID() != keeper.GetUID() || !note(fresh) {
+			return false, nil
+		}
+		if err := d.patchStatus(ctx, before, fresh); err != nil {
+			return false, err
+		}
+		d.Metrics.count(o.sort, o.kind)
+		d.tellOutcome(ctx, fresh, o)
+		return true, nil
+	}
+	// Mostly nobody wrote since the try was recorded, and the version in hand is the newest.
+	if noted, _ := write(keeper.DeepCopyObject().(T)); noted {
+		return d.afterOutcome(o), nil
+	}
 	err := between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		fresh := T(new(S))
 		if err := d.Live.Get(ctx, client.ObjectKeyFromObject(keeper), fresh); err != nil {
 			return apierrors.IsNotFound(err), nil
 		}
-		before := fresh.DeepCopyObject().(T)
-		if fresh.GetUID() != keeper.GetUID() || !note(fresh) {
-			return true, nil
-		}
-		if err := d.patchStatus(ctx, before, fresh); err != nil {
-			return apierrors.IsNotFound(err), nil
-		}
-		d.Metrics.count(o.sort, o.kind)
-		d.tellOutcome(ctx, fresh, o)
-		return true, nil
+		_, err := write(fresh)
+		return err == nil || apierrors.IsNotFound(err), nil
 	})
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("record the outcome of a mail: %w", err)
 	}
+	return d.afterOutcome(o), nil
+}
+
+// afterOutcome comes back when the next try is due.
+func (d Deps) afterOutcome(o outcome) ctrl.Result {
 	if o.kind == mail.Unavailable {
-		return ctrl.Result{RequeueAfter: afterConflict, Priority: new(0)}, nil // to wait with the others
+		return ctrl.Result{RequeueAfter: afterConflict, Priority: new(0)} // to wait with the others
 	}
 	if o.nextAttemptAt == nil {
-		return ctrl.Result{}, nil
+		return ctrl.Result{}
 	}
-	return d.wakeAt(o.nextAttemptAt.Time), nil
+	return d.wakeAt(o.nextAttemptAt.Time)
 }
 
 // tellOutcome logs an outcome and emits an Event. Neither says who the mail is for but by the name of the object.

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -44,38 +45,62 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 		}
 		return r.finalize(ctx, h, m, s)
 	}
-	count, wake, err := r.Facts.WorkspaceCount(ctx, h, s)
+	before := m.DeepCopy()
+	wake, err := r.describe(ctx, h, m, s)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	before := m.DeepCopy()
+	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(wake, r.seatWake(s)))
+}
+
+// describe writes into a status what is true of a membership, but for Ready, which finish sets, and says when time alone changes that.
+func (d Deps) describe(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, s rules.Standing) (wake time.Time, err error) {
+	count, wake, err := d.Facts.WorkspaceCount(ctx, h, s)
+	if err != nil {
+		return rules.Never, err
+	}
 	m.Status.MembershipNotice = rules.MembershipNotice(h, m, s)
-	r.setState(m, s)
+	d.setState(m, s)
 	m.Status.Workspaces = &count
 	if _, robot := rules.Robot(m); s.Active && !robot && m.Status.AcceptedAt == nil {
 		// Activated without asking: from now on this is a fact, whatever becomes of spec.invitation.
 		now := metav1.NewTime(h.Now)
 		m.Status.AcceptedAt = &now
 	}
-	r.reportAcceptance(m, s)
-	dormant := r.reportDormancy(h, m, s)
-	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(rules.Earliest(dormant, s.Wake), rules.Earliest(wake, r.seatWake(s))))
+	d.reportAcceptance(m, s)
+	return rules.Earliest(rules.Earliest(d.reportDormancy(h, m, s), s.Wake), wake), nil
+}
+
+// Describe brings a member's status up to date in the hands of who is about to write something else into it, so that one
+// write tells both. What cannot be said now is said by the OrgMember's own controller, a moment later.
+func (d Deps) Describe(ctx context.Context, m *v1alpha1.OrgMember) {
+	h, err1 := d.Facts.Home(ctx, m.Namespace)
+	f, err2 := d.Facts.Member(ctx, h, m)
+	if m.DeletionTimestamp != nil || cmp.Or(err1, err2) != nil {
+		return
+	}
+	described := m.DeepCopy()
+	s := rules.Judge(h, f)
+	if _, err := d.describe(ctx, h, described, s); err == nil {
+		d.report(described, s.Verdict)
+		m.Status = described.Status
+	}
 }
 
 // reportDormancy sets the condition Dormant, and says when time alone changes it.
-func (r *OrgMemberReconciler) reportDormancy(h rules.Home, m *v1alpha1.OrgMember, s rules.Standing) (wake time.Time) {
-	d := rules.JudgeDormancy(h, m, s, r.ActivityWatched)
-	if d.Status == "" {
+func (d Deps) reportDormancy(h rules.Home, m *v1alpha1.OrgMember, s rules.Standing) (wake time.Time) {
+	v := rules.JudgeDormancy(h, m, s, d.ActivityWatched)
+	if v.Status == "" {
 		meta.RemoveStatusCondition(&m.Status.Conditions, v1alpha1.ConditionDormant)
 	} else {
-		r.condition(m, v1alpha1.ConditionDormant, d.Status, d.Reason, d.Message)
+		d.condition(m, v1alpha1.ConditionDormant, v.Status, v.Reason, v.Message)
 	}
-	return d.Wake
+	return v.Wake
 }
 
-func (r *OrgMemberReconciler) setState(m *v1alpha1.OrgMember, s rules.Standing) {
+func (d Deps) setState(m *v1alpha1.OrgMember, s rules.Standing) {
 	if m.Status.State != s.State || m.Status.StateSince == nil {
-		now := metav1.NewTime(r.Clock.Now())
+		now := metav1.NewTime(d.Clock.Now())
 		m.Status.StateSince = &now
 	}
 	m.Status.State, m.Status.Role, m.Status.Username = s.State, s.Role, s.Username
@@ -89,13 +114,13 @@ func (r *OrgMemberReconciler) seatWake(s rules.Standing) time.Time {
 	return r.Clock.Now().Add(lookAgain)
 }
 
-func (r *OrgMemberReconciler) reportAcceptance(m *v1alpha1.OrgMember, s rules.Standing) {
-	r.condition(m, v1alpha1.ConditionAccepted, s.Accepted, s.AcceptedReason, acceptedMessage[s.AcceptedReason])
+func (d Deps) reportAcceptance(m *v1alpha1.OrgMember, s rules.Standing) {
+	d.condition(m, v1alpha1.ConditionAccepted, s.Accepted, s.AcceptedReason, acceptedMessage[s.AcceptedReason])
 	if s.Protected == "" {
 		meta.RemoveStatusCondition(&m.Status.Conditions, v1alpha1.ConditionOwnerProtected)
 		return
 	}
-	r.condition(m, v1alpha1.ConditionOwnerProtected, metav1.ConditionTrue, s.Protected,
+	d.condition(m, v1alpha1.ConditionOwnerProtected, metav1.ConditionTrue, s.Protected,
 		"the owner keeps role and access; transfer ownership first")
 }
 

@@ -28,9 +28,15 @@ var (
 	// terminationMatters: whether the object stays.
 	terminationMatters = onUpdate(terminates)
 
-	// ignoreActivity: everything but the note of a member's last activity, which changes often and alone. It matters to who
+	// ignoreClaim: everything but our own claim on an object, which the same reconcile goes on from.
+	ignoreClaim = onUpdate(func(before, after client.Object) bool { return !claims(before, after) })
+
+	// ignoreActivity: ignoreClaim, and not the note of a member's last activity, which changes often and alone. It matters to who
 	// was dormant: they are not any more.
 	ignoreActivity = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
+		if claims(before, after) {
+			return false
+		}
 		if before.Status.LastActiveTime.Equal(after.Status.LastActiveTime) ||
 			meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionDormant) {
 			return true
@@ -93,6 +99,13 @@ var (
 		return specOrTermination(before, after) || before.Status.Namespace != after.Status.Namespace
 	})
 
+	// offerMatters: what a workspace offers, and whether it can give it.
+	offerMatters = onUpdate(func(before, after *v1alpha1.Workspace) bool {
+		return specOrTermination(before, after) || before.Status.Namespace != after.Status.Namespace ||
+			meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionReady) !=
+				meta.IsStatusConditionTrue(after.Status.Conditions, v1alpha1.ConditionReady)
+	})
+
 	// assignmentMatters: what an assignment asks for.
 	assignmentMatters = onUpdate(func(before, after *v1alpha1.WorkspaceAssignment) bool {
 		return specOrTermination(before, after)
@@ -115,6 +128,13 @@ func readyReason(m *v1alpha1.OrgMember) string {
 
 func specOrTermination(before, after client.Object) bool {
 	return before.GetGeneration() != after.GetGeneration() || terminates(before, after)
+}
+
+// claims says of an update that it added finalizers or owners, and nothing else. A status is written apart from these.
+func claims(before, after client.Object) bool {
+	finalizers, owners := len(after.GetFinalizers())-len(before.GetFinalizers()), len(after.GetOwnerReferences())-len(before.GetOwnerReferences())
+	return finalizers >= 0 && owners >= 0 && finalizers+owners > 0 && !specOrTermination(before, after) &&
+		maps.Equal(before.GetLabels(), after.GetLabels()) && maps.Equal(before.GetAnnotations(), after.GetAnnotations())
 }
 
 func terminates(before, after client.Object) bool {

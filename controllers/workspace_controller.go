@@ -227,7 +227,7 @@ func (r *WorkspaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspace").
 		WithOptions(severalAtOnce).
-		For(&v1alpha1.Workspace{}).
+		For(&v1alpha1.Workspace{}, ignoreClaim).
 		Watches(&v1alpha1.Workspace{}, ownRemoval, terminationMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.workspaces, w.allWorkspaces)).
 		Watches(&v1alpha1.Organization{}, removalsFirst(w.subscriptionChanged(w.workspaces))).

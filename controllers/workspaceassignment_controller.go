@@ -4,6 +4,7 @@ import (
 	"context"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -46,9 +47,39 @@ func (r *WorkspaceAssignmentReconciler) Reconcile(ctx context.Context, a *v1alph
 	}
 	f.Held = func(namespace string) v1alpha1.Access { return held[namespace] }
 	s := rules.JudgeAssignment(h, f)
+	if passing(a, s.Verdict, f.Workspaces) {
+		return r.wakeAt(s.Wake), nil // what comes next wakes us, and one write tells it
+	}
 	before := a.DeepCopy()
 	a.Status.Workspaces = s.Workspaces
 	return r.finish(ctx, before, a, s.Verdict, s.Wake)
+}
+
+// passing says of a verdict that it is over in a moment: the RoleBinding is about to be written, or the namespace of a
+// Workspace that was declared together with the assignment about to be there. A Workspace in trouble makes it worth telling.
+func passing(a *v1alpha1.WorkspaceAssignment, v rules.Verdict, workspaces map[v1alpha1.WorkspaceName]*v1alpha1.Workspace) bool {
+	toldBefore := a.Status.ObservedGeneration == a.Generation
+	switch v.Reason {
+	case v1alpha1.ReasonProgressing:
+		return toldBefore && !anyOf(workspaces, troubled)
+	case v1alpha1.ReasonWorkspaceNotReady:
+		return !toldBefore && !anyOf(workspaces, troubled)
+	}
+	return false
+}
+
+// troubled says that a Workspace was judged, and cannot give what it is to give.
+func troubled(w *v1alpha1.Workspace) bool {
+	return w.DeletionTimestamp != nil || meta.IsStatusConditionFalse(w.Status.Conditions, v1alpha1.ConditionReady)
+}
+
+func anyOf[K comparable, V any](m map[K]V, has func(V) bool) bool {
+	for _, v := range m {
+		if has(v) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *WorkspaceAssignmentReconciler) gather(ctx context.Context, h rules.Home, a *v1alpha1.WorkspaceAssignment) (rules.AssignmentFacts, error) {
@@ -105,12 +136,12 @@ func (r *WorkspaceAssignmentReconciler) SetupWithManager(mgr ctrl.Manager) error
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspaceassignment").
 		WithOptions(severalAtOnce).
-		For(&v1alpha1.WorkspaceAssignment{}).
+		For(&v1alpha1.WorkspaceAssignment{}, ignoreClaim).
 		Watches(&v1alpha1.WorkspaceAssignment{}, ownRemoval, terminationMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.assignments, w.assignmentsOf)).
 		Watches(&v1alpha1.Organization{}, removalsFirst(w.subscriptionChanged(w.assignments))).
 		Watches(&v1alpha1.OrgMember{}, w.each(w.assignmentsOfMember), verdictMatters).
-		Watches(&v1alpha1.Workspace{}, w.each(w.assignmentsOfWorkspace), workspaceMatters).
+		Watches(&v1alpha1.Workspace{}, w.each(w.assignmentsOfWorkspace), offerMatters).
 		Watches(bindingKind, w.subjectsChanged()).
 		WatchesMetadata(namespaceKind, w.eachHome(w.assignments), terminationMatters).
 		WatchesRawSource(r.steps.everything(w.everyAssignment)).

@@ -249,7 +249,7 @@ type OrgMemberStatus struct {
 	// +optional
 	LastActiveTime *metav1.Time `json:"lastActiveTime,omitempty"`
 
-	// workspaces counts the workspaces that the member works in, or will once active.
+	// workspaces counts the workspaces that the member works in: none unless active.
 	// +optional
 	Workspaces *int32 `json:"workspaces,omitempty"`
 }

@@ -31,6 +31,7 @@ type clusterOptions struct {
 	assets           string
 	untilStdinCloses bool
 	auditWebhook     string // kubeconfig of where kube-apiserver sends audit events to; empty for nowhere
+	auditPolicy      string // file that says which events there are; empty for our own
 	mail             bool   // start the mail catcher
 	operator         bool   // the operator will be started too, so its ports must be free
 }
@@ -47,6 +48,7 @@ func (o *clusterOptions) addFlags(cmd *cobra.Command) {
 		"also stop when standard input closes: a test that dies, however it does, leaves no cluster behind")
 	f.StringVar(&o.auditWebhook, "audit-webhook-config-file", "",
 		"kubeconfig of an endpoint that kube-apiserver sends its audit events to, beside the audit log")
+	f.StringVar(&o.auditPolicy, "audit-policy-file", "", "policy of the audit log and webhook, instead of devcluster's own")
 	cmd.MarkFlagsMutuallyExclusive("port-offset", "free-ports")
 }
 

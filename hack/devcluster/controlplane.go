@@ -8,6 +8,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -37,7 +38,13 @@ func (c *cluster) prepareControlPlane() (*controlPlane, error) {
 	if err := errors.Join(err1, err2, err3, err4, ensureSigningKey(c.path("pki", "sa.key"))); err != nil {
 		return nil, err
 	}
-	if err := writeFile(c.path("pki", "audit-policy.yaml"), auditPolicy); err != nil {
+	policy := auditPolicy
+	if file := c.options.auditPolicy; file != "" {
+		if policy, err = os.ReadFile(file); err != nil {
+			return nil, fmt.Errorf("--audit-policy-file: %w", err)
+		}
+	}
+	if err := writeFile(c.path("pki", "audit-policy.yaml"), policy); err != nil {
 		return nil, err
 	}
 	if err := c.prepareActivity(); err != nil {

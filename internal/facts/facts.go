@@ -168,8 +168,11 @@ func BindingsFrom(ctx context.Context, from client.Reader, namespace string, nam
 	return slices.DeleteFunc(bindings.Items, func(b rbacv1.RoleBinding) bool { return !slices.Contains(names, b.Name) }), nil
 }
 
-// WorkspaceCount is how many workspaces a member works in, or will once active, and when time alone changes that.
+// WorkspaceCount is how many workspaces a member works in, and when time alone changes that. Without being active, in none.
 func (r Reader) WorkspaceCount(ctx context.Context, h rules.Home, s rules.Standing) (int32, time.Time, error) {
+	if !s.Active {
+		return 0, rules.Never, nil
+	}
 	if s.Role == v1alpha1.RoleAdmin {
 		workspaces, err := r.Workspaces(ctx, h.Namespace)
 		return int32(len(workspaces)), rules.Never, err

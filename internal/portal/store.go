@@ -27,6 +27,8 @@ type ClusterStore struct {
 	Live client.Reader
 	// Client writes the answer.
 	Client client.Client
+	// Describe brings a status up to date with an answer, so that both are one write; nil leaves it to the controllers.
+	Describe func(ctx context.Context, m *v1alpha1.OrgMember)
 	// Recorder tells an Event of each answer; nil tells nobody.
 	Recorder events.EventRecorder
 }
@@ -62,7 +64,11 @@ func (s ClusterStore) answer(ctx context.Context, claims invite.Claims, done Sta
 	if cached == nil || err != nil {
 		return gone, err
 	}
-	var result Invitation
+	// Mostly the cache has the newest version. If not, the answer meets a conflict.
+	result, err := s.write(ctx, claims, cached.DeepCopy(), done, write)
+	if err == nil && result.Status == done {
+		return result, nil
+	}
 	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		m := &v1alpha1.OrgMember{}
 		if err := s.Live.Get(ctx, client.ObjectKeyFromObject(cached), m); err != nil {
@@ -73,19 +79,8 @@ func (s ClusterStore) answer(ctx context.Context, claims invite.Claims, done Sta
 			return nil
 		}
 		var err error
-		if result, err = s.judge(ctx, claims, m); err != nil || result.Status != Open {
-			return err
-		}
-		before := m.DeepCopy()
-		now := metav1.NewTime(s.Facts.Clock.Now())
-		write(&m.Status, &now)
-		if err := s.Client.Status().Patch(ctx, m, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
-			return err
-		}
-		result.Status = done
-		s.tell(m, done)
-		logr.FromContextOrDiscard(ctx).Info("Invitation answered", "OrgMember", client.ObjectKeyFromObject(m), "answer", done)
-		return nil
+		result, err = s.write(ctx, claims, m, done, write)
+		return err
 	})
 	if apierrors.IsNotFound(err) {
 		return gone, nil
@@ -93,6 +88,27 @@ func (s ClusterStore) answer(ctx context.Context, claims invite.Claims, done Sta
 	if err != nil {
 		return gone, fmt.Errorf("record the answer: %w", err)
 	}
+	return result, nil
+}
+
+// write writes an answer into the status of a member, if the link is open.
+func (s ClusterStore) write(ctx context.Context, claims invite.Claims, m *v1alpha1.OrgMember, done Status, write func(*v1alpha1.OrgMemberStatus, *metav1.Time)) (Invitation, error) {
+	result, err := s.judge(ctx, claims, m)
+	if err != nil || result.Status != Open {
+		return result, err
+	}
+	before := m.DeepCopy()
+	now := metav1.NewTime(s.Facts.Clock.Now())
+	write(&m.Status, &now)
+	if s.Describe != nil {
+		s.Describe(ctx, m)
+	}
+	if err := s.Client.Status().Patch(ctx, m, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return result, err
+	}
+	result.Status = done
+	s.tell(m, done)
+	logr.FromContextOrDiscard(ctx).Info("Invitation answered", "OrgMember", client.ObjectKeyFromObject(m), "answer", done)
 	return result, nil
 }
 

@@ -41,23 +41,40 @@ const (
 
 // Cluster is a running control plane.
 type Cluster struct {
-	Dir        string       // holds its data, keys and logs (log/<component>.log, log/audit.log); removed by Stop
+	Dir        string       // holds its data, keys and logs (log/<component>.log, log/audit.log); removed by Stop, unless InDir named it
 	Kubeconfig string       // a file, for cluster-admin
 	Kubectl    string       // the binary
 	Admin      *rest.Config // cluster-admin
 
 	root   string // of the repository
+	keep   bool   // the directory, at the end
 	stdin  io.Closer
 	exited chan struct{} // closed when devcluster ended; exit is then its error
 	exit   error
 }
 
+// settings say how a control plane is started.
+type settings struct {
+	dir  string // empty for a temporary one
+	args []string
+}
+
 // Option alters how a control plane is started.
-type Option func(args []string) []string
+type Option func(*settings)
 
 // AuditWebhook has kube-apiserver send its audit events to the endpoint that a kubeconfig names, from its first request on.
 func AuditWebhook(kubeconfig string) Option {
-	return func(args []string) []string { return append(args, "--audit-webhook-config-file", kubeconfig) }
+	return func(s *settings) { s.args = append(s.args, "--audit-webhook-config-file", kubeconfig) }
+}
+
+// AuditPolicy says which requests are in the audit log, by a file, instead of devcluster's own policy.
+func AuditPolicy(file string) Option {
+	return func(s *settings) { s.args = append(s.args, "--audit-policy-file", file) }
+}
+
+// InDir keeps the control plane in a directory that stays, so that a later start goes on with it.
+func InDir(dir string) Option {
+	return func(s *settings) { s.dir = dir }
 }
 
 // Start starts a control plane and returns when it can be used. It goes when Stop is called or when the test's process
@@ -73,35 +90,38 @@ func Start(options ...Option) (*Cluster, error) {
 			return nil, fmt.Errorf("no control plane to test with: run make devcluster first (make test does): %w", err)
 		}
 	}
-	dir, err := os.MkdirTemp("", "orgkeeper-cluster-")
-	if err != nil {
-		return nil, err
+	var s settings
+	for _, option := range options {
+		option(&s)
+	}
+	dir := s.dir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "orgkeeper-cluster-"); err != nil {
+			return nil, err
+		}
 	}
 	c := &Cluster{
 		Dir:        dir,
 		Kubeconfig: filepath.Join(dir, "kubeconfig"),
 		Kubectl:    kubectl(bin),
 		root:       root,
+		keep:       s.dir != "",
 		exited:     make(chan struct{}),
 	}
-	if err := c.start(filepath.Join(bin, "devcluster"), options); err != nil {
+	if err := c.start(filepath.Join(bin, "devcluster"), s.args); err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
 	return c, nil
 }
 
-func (c *Cluster) start(devcluster string, options []Option) error {
+func (c *Cluster) start(devcluster string, extra []string) error {
 	// A file and not a pipe: devcluster shall be able to write while it stops after our death.
 	output, err := os.Create(filepath.Join(c.Dir, "devcluster.log"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = output.Close() }() // devcluster has its own handle
-	args := []string{"up", "--dir", c.Dir, "--free-ports", "--until-stdin-closes"}
-	for _, option := range options {
-		args = option(args)
-	}
-	cmd := exec.Command(devcluster, args...)
+	cmd := exec.Command(devcluster, append([]string{"up", "--dir", c.Dir, "--free-ports", "--until-stdin-closes"}, extra...)...)
 	cmd.Stdout, cmd.Stderr = output, output
 	if c.stdin, err = cmd.StdinPipe(); err != nil {
 		return err
@@ -132,7 +152,7 @@ func (c *Cluster) start(devcluster string, options []Option) error {
 	return nil
 }
 
-// Stop ends the control plane and removes its directory. A test that needs the logs afterwards copies them before.
+// Stop ends the control plane and removes its directory, unless InDir named it. A test that needs the logs afterwards copies them before.
 func (c *Cluster) Stop() error {
 	var err error
 	if c.stdin != nil {
@@ -143,6 +163,9 @@ func (c *Cluster) Stop() error {
 		case <-time.After(stopTimeout):
 			err = fmt.Errorf("devcluster did not stop within %s", stopTimeout)
 		}
+	}
+	if c.keep {
+		return err
 	}
 	return errors.Join(err, os.RemoveAll(c.Dir))
 }

@@ -44,7 +44,7 @@ type OrgMemberStatusApplyConfiguration struct {
 	DeclinedAt *metav1.Time `json:"declinedAt,omitempty"`
 	// lastActiveTime is about when the member last used the organization; exact to ten minutes.
 	LastActiveTime *metav1.Time `json:"lastActiveTime,omitempty"`
-	// workspaces counts the workspaces that the member works in, or will once active.
+	// workspaces counts the workspaces that the member works in: none unless active.
 	Workspaces *int32 `json:"workspaces,omitempty"`
 }
 
