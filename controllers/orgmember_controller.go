@@ -52,14 +52,20 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 	m.Status.MembershipNotice = rules.MembershipNotice(h, m, s)
 	r.setState(m, s)
 	m.Status.Workspaces = &count
-	if _, robot := rules.Robot(m); s.Active && !robot && m.Status.AcceptedAt == nil {
+	active := s.Active || (s.Takes && s.State == v1alpha1.StateActive)
+	if _, robot := rules.Robot(m); active && !robot && m.Status.AcceptedAt == nil {
 		// Activated without asking: from now on this is a fact, whatever becomes of spec.invitation.
 		now := metav1.NewTime(h.Now)
 		m.Status.AcceptedAt = &now
 	}
+	if s.Takes && rules.Seated(h, m) {
+		if err := r.confirmSeat(ctx, h, before); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
 	r.reportAcceptance(m, s)
 	dormant := r.reportDormancy(h, m, s)
-	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(rules.Earliest(dormant, s.Wake), rules.Earliest(wake, r.seatWake(s))))
+	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(rules.Earliest(dormant, s.Wake), wake))
 }
 
 // reportDormancy sets the condition Dormant, and says when time alone changes it.
@@ -81,14 +87,6 @@ func (r *OrgMemberReconciler) setState(m *v1alpha1.OrgMember, s rules.Standing) 
 	m.Status.State, m.Status.Role, m.Status.Username = s.State, s.Role, s.Username
 }
 
-// seatWake is when to look again at somebody who is about to be given a seat: it may become somebody else's.
-func (r *OrgMemberReconciler) seatWake(s rules.Standing) time.Time {
-	if s.Verdict.Reason != v1alpha1.ReasonProgressing {
-		return rules.Never
-	}
-	return r.Clock.Now().Add(lookAgain)
-}
-
 func (r *OrgMemberReconciler) reportAcceptance(m *v1alpha1.OrgMember, s rules.Standing) {
 	r.condition(m, v1alpha1.ConditionAccepted, s.Accepted, s.AcceptedReason, acceptedMessage[s.AcceptedReason])
 	if s.Protected == "" {
@@ -106,6 +104,9 @@ var acceptedMessage = map[string]string{
 	v1alpha1.ReasonDeclined:               "the person declined",
 	v1alpha1.ReasonInvitationExpired:      "the person did not answer in time",
 	v1alpha1.ReasonAwaitingAcceptance:     "the person has not answered yet",
+	v1alpha1.ReasonNoSeat:                 "is activated without asking, by spec.invitation.mode None, once there is a seat",
+	v1alpha1.ReasonProgressing:            "is activated without asking, by spec.invitation.mode None, once a seat is given",
+	v1alpha1.ReasonSubscriptionCancelled:  "is activated without asking, by spec.invitation.mode None, once the subscription is resumed",
 }
 
 // finalize lets a member go once no live RoleBinding of the organization names them, nothing is assigned to them any more, and it
@@ -191,6 +192,7 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Organization{}, w.rulesChanged(invitationRules, dormancyRules)).
 		Watches(&v1alpha1.Organization{}, w.subscriptionChanged(w.members)).
 		Watches(&v1alpha1.Organization{}, seatOffered()).
+		Watches(&v1alpha1.Organization{}, w.seatLost()).
 		Watches(&v1alpha1.Organization{}, farewellNoted()).
 		Watches(&v1alpha1.Workspace{}, w.each(w.membersOfWorkspace), workspaceMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.memberOfAssignment), assignmentMatters).
