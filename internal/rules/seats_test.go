@@ -99,6 +99,43 @@ func TestJudgeSeat(t *testing.T) {
 	}
 }
 
+// What is said of somebody who waits is true, and names what helps.
+func TestSaysWhatHelps(t *testing.T) {
+	cancelled := cancelledUntil(now.Add(time.Hour))
+	for _, c := range []struct {
+		home            rules.Home
+		member          *v1alpha1.OrgMember
+		accepted, words string
+	}{
+		{home(seats(3, 3)), member("mia", withoutAsking), "Unknown NoSeat", "waits for a seat"},
+		{home(seats(3, 2)), member("mia", withoutAsking), "Unknown Progressing", "about to be given a seat"},
+		{home(cancelled), member("mia", withoutAsking), "Unknown SubscriptionCancelled", "resume it"},
+		{home(seats(3, 3, "mia")), member("mia", withoutAsking), "True ActivatedWithoutAsking", "is active"},
+		{home(seats(1, 4)), member("mia", accepted, state(v1alpha1.StateSuspended)), "True Accepted", "waits for a seat"},
+		{home(), member("mia", rejected, state(v1alpha1.StatePending)), "Unknown AwaitingAcceptance", "or annotate orgkeeper.dev/resend to try again"},
+		{home(cancelled), member("mia", rejected, state(v1alpha1.StatePending)), "Unknown AwaitingAcceptance",
+			"; resume the subscription (spec.subscription.cancelled of the Organization), then annotate orgkeeper.dev/resend to try again"},
+		{home(cancelled), member("mia", rejected, resend("1"), state(v1alpha1.StatePending)), "Unknown AwaitingAcceptance",
+			"; resume the subscription (spec.subscription.cancelled of the Organization); then it is tried again"},
+	} {
+		s := rules.Judge(c.home, rules.MemberFacts{Member: c.member})
+		if got := fmt.Sprintf("%s %s", s.Accepted, s.AcceptedReason); got != c.accepted || !strings.Contains(s.Verdict.Message, c.words) {
+			t.Errorf("got %s, %s\nwant %s, %s", got, s.Verdict.Message, c.accepted, c.words)
+		}
+	}
+}
+
+// Nobody who is offered a seat has access before it is on record that they took it.
+func TestNoAccessBeforeTheRecord(t *testing.T) {
+	h, m := home(seats(3, 3, "mia")), member("mia", withoutAsking)
+	for recorded, active := range map[v1alpha1.MemberState]bool{v1alpha1.StatePending: false, v1alpha1.StateActive: true} {
+		m.Status.State = recorded
+		if s := rules.Judge(h, rules.MemberFacts{Member: m}); s.Active != active || s.Takes == active {
+			t.Errorf("recorded as %s: active is %t, takes %t", recorded, s.Active, s.Takes)
+		}
+	}
+}
+
 func domains(allowed ...string) homeOption {
 	return func(h *rules.Home) {
 		h.Organization.Spec.Invitations = &v1alpha1.OrganizationInvitations{AllowedDomains: allowed}
