@@ -137,6 +137,9 @@ func (r *InvitationReconciler) standInLine(ctx context.Context, h rules.Home, m 
 			return rules.Earliest(wake, next.Time), nil
 		}
 	}
+	if err := r.confirmSeat(ctx, h, m); err != nil {
+		return rules.Never, err
+	}
 	before := m.DeepCopy()
 	m.Status.Invitation = rules.InLine(m.Status.Invitation, due.Record, at)
 	r.condition(m, v1alpha1.ConditionInvitationSent, metav1.ConditionFalse, v1alpha1.ReasonInvitationLimited,

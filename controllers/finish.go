@@ -53,9 +53,16 @@ func roleMissing(err error) bool {
 const afterFault = 30 * time.Second
 
 // finishIncomplete is finish after namespaces or RoleBindings could not be written: it says so, and tries again, at the
-// latest when time changes the access.
+// latest when time changes the access. What hangs on neither is written all the same, also after a lost race, which is tried
+// again at once and says nothing of Ready.
 func (d Deps) finishIncomplete(ctx context.Context, before, obj client.Object, err error, wake time.Time) (ctrl.Result, error) {
-	if lostRace(err) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) {
+		return ctrl.Result{}, err
+	}
+	if lostRace(err) {
+		if !equality.Semantic.DeepEqual(before, obj) {
+			err = errors.Join(err, d.patchStatus(ctx, before, obj))
+		}
 		return ctrl.Result{}, err
 	}
 	ctrl.LoggerFrom(ctx).Error(err, "Some access could not be written")

@@ -93,6 +93,9 @@ func (r *InvitationReconciler) send(ctx context.Context, p *pass, h rules.Home, 
 		r.condition(m, v1alpha1.ConditionInvitationSent, metav1.ConditionFalse, v1alpha1.ReasonInvitationQueued, "the invitation is about to be sent")
 	}
 	m.Status.Invitation = due.Record
+	if err := r.confirmSeat(ctx, h, before); err != nil {
+		return ctrl.Result{}, err
+	}
 	r.Describe(ctx, m)
 	if err := r.patchStatus(ctx, before, m); err != nil {
 		return ctrl.Result{}, err

@@ -59,10 +59,15 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 		return ctrl.Result{}, err
 	}
 	roll.Wake = rules.Earliest(roll.Wake, again)
+	use, err := r.allot(ctx, h, o, roll)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	before := o.DeepCopy()
 	if err := r.reportPolicies(ctx, o); err != nil {
 		return ctrl.Result{}, err
 	}
+	r.reportSubscription(h, o, use)
 	if incomplete != nil {
 		return r.finishIncomplete(ctx, before, o, incomplete, roll.Wake)
 	}
@@ -71,7 +76,6 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	o.Status.Members = &roll.Counts
 	o.Status.Workspaces = new(int32(len(workspaces)))
 	r.reportRedundancy(o, roll.Admins)
-	r.reportSubscription(h, o, roll)
 	wanted := slices.ContainsFunc(members, func(m v1alpha1.OrgMember) bool { return m.Name == o.Spec.Owner })
 	result, err := r.finish(ctx, before, o, rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld), roll.Wake)
 	r.tellRedundancy(h, before, o, err)
@@ -127,11 +131,11 @@ func (r *OrganizationReconciler) tellRedundancy(h rules.Home, before, after *v1a
 }
 
 // reportSubscription offers free seats, says how they are used and where the subscription stands, and notes what the billing contact
-// is to be told of.
-func (r *OrganizationReconciler) reportSubscription(h rules.Home, o *v1alpha1.Organization, roll rules.Roll) {
-	o.Status.Seats = roll.Seats(o)
-	o.Status.SubscriptionMails = rules.SubscriptionNotices(h, o.Status.Seats)
-	r.reportFinding(o, v1alpha1.ConditionSeatsAvailable, rules.JudgeSeats(o, o.Status.Seats))
+// is to be told of. None of it hangs on RoleBindings, so it is said also where these cannot be written.
+func (r *OrganizationReconciler) reportSubscription(h rules.Home, o *v1alpha1.Organization, use *v1alpha1.SeatUse) {
+	o.Status.Seats = use
+	o.Status.SubscriptionMails = rules.SubscriptionNotices(h, use)
+	r.reportFinding(o, v1alpha1.ConditionSeatsAvailable, rules.JudgeSeats(o, use))
 	r.reportFinding(o, v1alpha1.ConditionSubscriptionActive, rules.JudgeSubscription(h))
 }
 

@@ -50,7 +50,12 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return r.finish(ctx, before, m, s.Verdict, rules.Earliest(wake, r.seatWake(s)))
+	if s.Takes && rules.Seated(h, m) {
+		if err := r.confirmSeat(ctx, h, before); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return r.finish(ctx, before, m, s.Verdict, wake)
 }
 
 // describe writes into a status what is true of a membership, but for Ready, which finish sets, and says when time alone changes that.
@@ -62,7 +67,8 @@ func (d Deps) describe(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember,
 	m.Status.MembershipNotice = rules.MembershipNotice(h, m, s)
 	d.setState(m, s)
 	m.Status.Workspaces = &count
-	if _, robot := rules.Robot(m); s.Active && !robot && m.Status.AcceptedAt == nil {
+	active := s.Active || (s.Takes && s.State == v1alpha1.StateActive)
+	if _, robot := rules.Robot(m); active && !robot && m.Status.AcceptedAt == nil {
 		// Activated without asking: from now on this is a fact, whatever becomes of spec.invitation.
 		now := metav1.NewTime(h.Now)
 		m.Status.AcceptedAt = &now
@@ -81,6 +87,9 @@ func (d Deps) Describe(ctx context.Context, m *v1alpha1.OrgMember) {
 	}
 	described := m.DeepCopy()
 	s := rules.Judge(h, f)
+	if s.Takes { // a seat, which their own controller confirms
+		return
+	}
 	if _, err := d.describe(ctx, h, described, s); err == nil {
 		d.report(described, s.Verdict)
 		m.Status = described.Status
@@ -106,14 +115,6 @@ func (d Deps) setState(m *v1alpha1.OrgMember, s rules.Standing) {
 	m.Status.State, m.Status.Role, m.Status.Username = s.State, s.Role, s.Username
 }
 
-// seatWake is when to look again at somebody who is about to be given a seat: it may become somebody else's.
-func (r *OrgMemberReconciler) seatWake(s rules.Standing) time.Time {
-	if s.Verdict.Reason != v1alpha1.ReasonProgressing {
-		return rules.Never
-	}
-	return r.Clock.Now().Add(lookAgain)
-}
-
 func (d Deps) reportAcceptance(m *v1alpha1.OrgMember, s rules.Standing) {
 	d.condition(m, v1alpha1.ConditionAccepted, s.Accepted, s.AcceptedReason, acceptedMessage[s.AcceptedReason])
 	if s.Protected == "" {
@@ -131,6 +132,9 @@ var acceptedMessage = map[string]string{
 	v1alpha1.ReasonDeclined:               "the person declined",
 	v1alpha1.ReasonInvitationExpired:      "the person did not answer in time",
 	v1alpha1.ReasonAwaitingAcceptance:     "the person has not answered yet",
+	v1alpha1.ReasonNoSeat:                 "is activated without asking, by spec.invitation.mode None, once there is a seat",
+	v1alpha1.ReasonProgressing:            "is activated without asking, by spec.invitation.mode None, once a seat is given",
+	v1alpha1.ReasonSubscriptionCancelled:  "is activated without asking, by spec.invitation.mode None, once the subscription is resumed",
 }
 
 // finalize lets a member go once no live RoleBinding of the organization names them, nothing is assigned to them any more, and it
@@ -216,6 +220,7 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Organization{}, w.rulesChanged(invitationRules, dormancyRules)).
 		Watches(&v1alpha1.Organization{}, w.subscriptionChanged(w.members)).
 		Watches(&v1alpha1.Organization{}, seatOffered()).
+		Watches(&v1alpha1.Organization{}, w.seatLost()).
 		Watches(&v1alpha1.Organization{}, farewellNoted()).
 		Watches(&v1alpha1.Workspace{}, w.each(w.membersOfWorkspace), workspaceMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.memberOfAssignment), assignmentMatters).

@@ -55,7 +55,7 @@ func TestSeats(t *testing.T) {
 	ann, bob, cid, dan := members["ann"], members["bob"], members["cid"], members["dan"]
 	acme, jane := h.organization("acme", "jane"), h.member("jane", v1alpha1.RoleAdmin, joined)
 	acme.Spec.Subscription = &v1alpha1.OrganizationSubscription{Seats: 3}
-	h.create(acme, jane)
+	h.create(jane, acme) // else a seat may be given before it is known that the owner takes one
 	h.becomes(ann, "Ready", "True/AwaitingAcceptance")
 	h.becomes(bob, "Ready", "True/AwaitingAcceptance")
 	h.becomes(cid, "Ready", "False/NoSeat")
@@ -146,7 +146,7 @@ func TestSeatsCrowd(t *testing.T) {
 	}
 	acme, jane := h.organization("acme", "jane"), h.member("jane", v1alpha1.RoleAdmin, joined)
 	acme.Spec.Subscription = &v1alpha1.OrganizationSubscription{Seats: 5}
-	h.create(acme, jane)
+	h.create(jane, acme) // else a seat may be given before it is known that the owner takes one
 	in := func() (names []string) {
 		var members v1alpha1.OrgMemberList
 		if err := admin.List(t.Context(), &members, client.InNamespace(h.name)); err != nil {

@@ -36,7 +36,7 @@ const (
 	// after an answer that came before the mail was known to be sent.
 	ConditionInvitationSent = "InvitationSent"
 	// ConditionAccepted says what the person did with the invitation: True after accepting, False after declining or
-	// expiry, Unknown while undecided.
+	// expiry, Unknown while undecided, and with the reason why somebody waits who is to be activated without asking.
 	ConditionAccepted = "Accepted"
 	// ConditionDormant says that the member was not active for the organization's spec.members.dormantAfter.
 	ConditionDormant = "Dormant"

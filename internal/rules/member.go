@@ -34,8 +34,10 @@ type Standing struct {
 	// State and Role are what the status says: the role in force is the owner's Admin or spec.role.
 	State v1alpha1.MemberState
 	Role  v1alpha1.Role
-	// Active: has access now. Narrower than State Active only while the object or the organization goes.
+	// Active: has access now. Narrower than State Active only while the object or the organization goes, and while Takes.
 	Active bool
+	// Takes: State rests on a seat that is offered, and it is not on record yet that they took it. Access follows the record.
+	Takes bool
 	// Owner: owns the organization now.
 	Owner bool
 	// Usable: a usable admin, that is a person with role Admin, Active, not leaving. Whose membership has an end is leaving;
@@ -129,6 +131,9 @@ func Judge(h Home, f MemberFacts) Standing {
 		s.Role = v1alpha1.RoleAdmin
 	}
 	s.State, s.Accepted, s.AcceptedReason, s.Wake = stateOf(m, h.Now, b.robot && b.allowed)
+	if b.awaits != "" && m.Status.AcceptedAt == nil && s.AcceptedReason == v1alpha1.ReasonActivatedWithoutAsking {
+		s.Accepted, s.AcceptedReason = metav1.ConditionUnknown, b.awaits
+	}
 	switch {
 	case b.protected:
 		s.Protected = protection(m, s.State)
@@ -137,7 +142,8 @@ func Judge(h Home, f MemberFacts) Standing {
 		s.Protected = v1alpha1.ReasonDeleting
 	}
 	s.State = b.kept(s.State, m.Status.State)
-	s.Active = s.State == v1alpha1.StateActive && h.Live() && b.stays()
+	s.Takes = TakesSeat(h, m)
+	s.Active = s.State == v1alpha1.StateActive && h.Live() && b.stays() && !s.Takes
 	s.Usable = s.Active && s.Role == v1alpha1.RoleAdmin && b.reliable()
 	s.Verdict = memberVerdict(h, f, b, s)
 	return s

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
@@ -33,7 +32,7 @@ func memberVerdict(h Home, f MemberFacts, b bearing, s Standing) Verdict {
 	case b.awaits != "":
 		return awaitsVerdict(h, m, b.awaits)
 	}
-	return stateVerdict(s, m, h.Now)
+	return stateVerdict(h, s, m)
 }
 
 func duplicateVerdict(f MemberFacts) Verdict {
@@ -45,7 +44,7 @@ func duplicateVerdict(f MemberFacts) Verdict {
 		fmt.Sprintf("%s has the same username as the older member %s; delete one of the two", f.Member.Name, f.SameUsername))
 }
 
-func stateVerdict(s Standing, m *v1alpha1.OrgMember, now time.Time) Verdict {
+func stateVerdict(h Home, s Standing, m *v1alpha1.OrgMember) Verdict {
 	switch s.State {
 	case v1alpha1.StateActive:
 		return ready(v1alpha1.ReasonActive, m.Name+" is active")
@@ -55,18 +54,18 @@ func stateVerdict(s Standing, m *v1alpha1.OrgMember, now time.Time) Verdict {
 		return ready(v1alpha1.ReasonDeclined, m.Name+" declined; annotate "+v1alpha1.AnnotationResend+" to ask again")
 	case v1alpha1.StateExpired:
 		// A new invitation helps only while the membership lasts.
-		if membershipEnded(m, now) {
+		if membershipEnded(m, h.Now) {
 			return ready(v1alpha1.ReasonMembershipExpired, "the membership of "+m.Name+" has ended; move spec.expiresAt to renew it")
 		}
 		return ready(v1alpha1.ReasonInvitationExpired, m.Name+" did not answer in time; annotate "+v1alpha1.AnnotationResend+" to ask again")
 	case v1alpha1.StatePending:
-		return invitationVerdict(m)
+		return invitationVerdict(h, m)
 	}
 	return waiting(v1alpha1.ReasonProgressing, "")
 }
 
 // invitationVerdict is what Ready says of a member who is to be asked: the operator's part is the mail.
-func invitationVerdict(m *v1alpha1.OrgMember) Verdict {
+func invitationVerdict(h Home, m *v1alpha1.OrgMember) Verdict {
 	i := m.Status.Invitation
 	switch {
 	case unavailable(m):
@@ -76,14 +75,26 @@ func invitationVerdict(m *v1alpha1.OrgMember) Verdict {
 	case i.SentAt != nil:
 		return ready(v1alpha1.ReasonAwaitingAcceptance, m.Name+" was invited and has not answered yet")
 	case i.RejectedAt != nil:
-		return stalled(v1alpha1.ReasonInvitationRejected,
-			"the invitation of "+m.Name+" cannot be delivered: "+i.LastError+"; add a new OrgMember with another email, or annotate "+v1alpha1.AnnotationResend+" to try again")
+		return stalled(v1alpha1.ReasonInvitationRejected, "the invitation of "+m.Name+" cannot be delivered: "+i.LastError+"; "+afterRejection(h, m))
 	case i.Attempts == 0:
 		return reconciling(v1alpha1.ReasonInvitationLimited, "the invitation of "+m.Name+" waits: the organization has sent as many mails as it may in a day")
 	case i.LastError != "":
 		return reconciling(v1alpha1.ReasonInvitationDeferred, "the invitation of "+m.Name+" could not be sent yet: "+i.LastError)
 	}
 	return reconciling(v1alpha1.ReasonInvitationQueued, "the invitation of "+m.Name+" is about to be sent")
+}
+
+// afterRejection is what helps somebody whose invitation was refused for good.
+func afterRejection(h Home, m *v1alpha1.OrgMember) string {
+	again := "annotate " + v1alpha1.AnnotationResend + " to try again"
+	switch resume := "resume the subscription (spec.subscription.cancelled of the Organization)"; {
+	case h.invites(m):
+		return "add a new OrgMember with another email, or " + again
+	case resendDue(m):
+		return resume + "; then it is tried again"
+	default:
+		return resume + ", then " + again
+	}
 }
 
 // unavailable says that an invitation waits for the end of an outage, as its sender noted.

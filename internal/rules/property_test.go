@@ -206,7 +206,7 @@ func (w *world) answer(t *rapid.T) {
 	if rapid.Bool().Draw(t, "accept") {
 		m.Status.AcceptedAt = stamp(w.now)
 		// Lesson 13: an acceptance that succeeds gives something.
-		if s := rules.Judge(w.home(), w.facts(m)); !s.Active {
+		if s := rules.Judge(w.home(), w.facts(m)); !s.Active && !s.Takes {
 			t.Fatalf("%s accepted an open invitation and is not active: %+v", m.Name, s)
 		}
 	} else {
@@ -245,7 +245,8 @@ func (w *world) reconcileMembers(*rapid.T) {
 	for i := range w.members {
 		m := &w.members[i]
 		s := rules.Judge(h, w.facts(m))
-		if _, robot := rules.Robot(m); s.Active && !robot && m.Status.AcceptedAt == nil {
+		active := s.Active || (s.Takes && s.State == v1alpha1.StateActive)
+		if _, robot := rules.Robot(m); active && !robot && m.Status.AcceptedAt == nil {
 			m.Status.AcceptedAt = stamp(w.now)
 		}
 		m.Status.State = s.State
@@ -351,7 +352,7 @@ func (w *world) checkStandings(t *rapid.T, h rules.Home, standings []rules.Stand
 	for i, s := range standings {
 		m := &w.members[i]
 		want := w.plainlyActive(m) || (s.Owner && m.Status.AcceptedAt != nil)
-		if s.Active != want && (s.Active || !w.mayWait(m)) {
+		if s.Active != want && (s.Active || !s.Takes && !w.mayWait(m)) {
 			t.Fatalf("%s: active is %v, want %v: %+v", m.Name, s.Active, want, s)
 		}
 		if _, robot := rules.Robot(m); robot && (s.Owner || s.Usable || s.Protected != "") {
@@ -360,7 +361,10 @@ func (w *world) checkStandings(t *rapid.T, h rules.Home, standings []rules.Stand
 		if stays := m.DeletionTimestamp == nil && (m.Spec.ExpiresAt == nil || s.Owner); s.Usable && (!s.Active || s.Role != v1alpha1.RoleAdmin || !stays) {
 			t.Fatalf("%s is not a usable admin: %+v", m.Name, s)
 		}
-		if s.Active != (s.State == v1alpha1.StateActive && (m.DeletionTimestamp == nil || (s.Owner && s.Protected != ""))) {
+		if s.Takes && !w.mayTake(m) {
+			t.Fatalf("%s takes no seat that is offered: %+v", m.Name, s)
+		}
+		if s.Active != (s.State == v1alpha1.StateActive && !s.Takes && (m.DeletionTimestamp == nil || (s.Owner && s.Protected != ""))) {
 			t.Fatalf("%s: state and access do not agree: %+v", m.Name, s)
 		}
 		if handsOver := m.DeletionTimestamp != nil && w.organization.Status.Owner == m.Name; s.Protected != "" && !handsOver && (!s.Owner || !s.Active) {

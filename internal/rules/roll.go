@@ -25,9 +25,11 @@ type Roll struct {
 	// Wake is when time alone changes the roll; zero for never.
 	Wake time.Time
 
-	// seated counts the people who have a seat; seatless are those who lack nothing but one.
+	// seated counts the people who have a seat; seatless are those who lack nothing but one. Settled are those of the offered
+	// whose offer is no matter any more.
 	seated   int32
 	seatless []*v1alpha1.OrgMember
+	settled  []string
 }
 
 // HomeAccess is who has which role in an organization's home, as sorted usernames.

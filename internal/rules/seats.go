@@ -12,14 +12,12 @@ import (
 // Seats limit how many people are members. Whether somebody has one is read off what is recorded of them; whoever has none
 // comes in only once they are offered one, by name, in the status of the Organization. One controller offers, counting what
 // is recorded and what it offered before, so that no seat is given twice, however late the others are; and whoever judges one
-// member need not look at the others.
+// member need not look at the others. An offer gives nothing by itself: whoever puts on record that it is taken asks the API
+// server first whether it still stands (TakesSeat, ComesIn), and all others go by the record.
 //
 // Who has a seat keeps it while they are Pending or Active, also when there are fewer seats than people: an edit of the billing
 // throws nobody out. Somebody suspended has none, or members who take turns would be more than the seats. So they wait, like
 // somebody new, to come back.
-
-// maxOffered is how many seats are offered at a time. Those who take theirs make room for the next.
-const maxOffered = 1000
 
 // seatLimit is how many seats there are; 0 for no limit.
 func seatLimit(o *v1alpha1.Organization) int {
@@ -36,11 +34,28 @@ func seatsTaken(o *v1alpha1.Organization) bool {
 
 // offered says that a member is offered a seat.
 func offered(o *v1alpha1.Organization, member string) bool {
-	if o.Status.Seats == nil {
-		return false
-	}
-	_, found := slices.BinarySearch(o.Status.Seats.Offered, member)
+	_, found := slices.BinarySearch(Offers(o), member)
 	return found
+}
+
+// Offers are the members who are offered a seat, sorted. Once there are fewer seats than were counted on, no offer stands until
+// they are counted again.
+func Offers(o *v1alpha1.Organization) []string {
+	if o.Status.Seats == nil || int(o.Status.Seats.Taken) > seatLimit(o) {
+		return nil
+	}
+	return o.Status.Seats.Offered
+}
+
+// SeatOutlook is the reason why those wait who are offered no seat; empty where seats have no limit.
+func SeatOutlook(o *v1alpha1.Organization) string {
+	switch {
+	case seatLimit(o) == 0:
+		return ""
+	case seatsTaken(o):
+		return v1alpha1.ReasonNoSeat
+	}
+	return v1alpha1.ReasonProgressing
 }
 
 // seated says that a person has a seat, as far as is recorded. A seat is free only once the end of what it was for is on record.
@@ -55,7 +70,7 @@ func seated(h Home, m *v1alpha1.OrgMember) bool {
 	case v1alpha1.StateActive:
 		return true
 	case v1alpha1.StatePending, "":
-		return m.Status.AcceptedAt != nil || underInvitation(h, m)
+		return m.Status.AcceptedAt != nil || underInvitation(h, m) || mayAnswer(m)
 	case v1alpha1.StateSuspended, v1alpha1.StateDeclined, v1alpha1.StateExpired:
 	}
 	return false
@@ -65,6 +80,11 @@ func seated(h Home, m *v1alpha1.OrgMember) bool {
 func underInvitation(h Home, m *v1alpha1.OrgMember) bool {
 	i := m.Status.Invitation
 	return i != nil && m.Status.DeclinedAt == nil && (i.SentAt == nil || !reached(i.ExpiresAt.Time, h.Now))
+}
+
+// mayAnswer says that somebody was invited and it is not on record that they were too late: an answer may be on its way.
+func mayAnswer(m *v1alpha1.OrgMember) bool {
+	return m.Status.Invitation != nil && m.Status.DeclinedAt == nil && !activatedWithoutAsking(m)
 }
 
 // first says that a member owns the organization, or is to be the first to: whom no seat is denied.
@@ -94,12 +114,25 @@ func awaits(h Home, m *v1alpha1.OrgMember) string {
 		return ""
 	case !h.invites(m) && m.Status.AcceptedAt == nil:
 		return v1alpha1.ReasonSubscriptionCancelled
-	case seatLimit(h.Organization) == 0 || offered(h.Organization, m.Name):
+	case offered(h.Organization, m.Name):
 		return ""
-	case seatsTaken(h.Organization):
-		return v1alpha1.ReasonNoSeat
 	}
-	return v1alpha1.ReasonProgressing
+	return SeatOutlook(h.Organization)
+}
+
+// TakesSeat says that what is to be recorded of a member next may take a seat that they are offered.
+func TakesSeat(h Home, m *v1alpha1.OrgMember) bool {
+	return asksIn(h, m) && seatLimit(h.Organization) > 0 && offered(h.Organization, m.Name)
+}
+
+// Seated says that a member has a seat by what is recorded of them, or is about to be.
+func Seated(h Home, m *v1alpha1.OrgMember) bool { return seated(h, m) }
+
+// ComesIn says that nothing of the subscription of an Organization keeps a member out. It is asked about the Organization of
+// this very moment by whoever is about to record that somebody takes a seat.
+func ComesIn(h Home, o *v1alpha1.Organization, m *v1alpha1.OrgMember) bool {
+	h.Organization = o
+	return awaits(h, m) == ""
 }
 
 // stranded says that the invitation of somebody who is to come in was put off, and is not sent any more now that nobody is invited.
@@ -127,51 +160,6 @@ func awaitsVerdict(h Home, m *v1alpha1.OrgMember, reason string) Verdict {
 		return waiting(reason, fmt.Sprintf("%s waits: the subscription of %s is cancelled; resume it (spec.subscription.cancelled of the Organization)", m.Name, o.Name))
 	}
 	return reconciling(reason, m.Name+" is about to be given a seat")
-}
-
-// count counts a person for the seats.
-func (r *Roll) count(h Home, f MemberFacts) {
-	if _, robot := Robot(f.Member); robot {
-		return
-	}
-	if seated(h, f.Member) {
-		r.seated++
-	} else if f.needsSeat(h) {
-		r.seatless = append(r.seatless, f.Member)
-	}
-}
-
-// Seats is what status.seats of an Organization is to say: seats that were offered stay so until they are taken, or are wanted
-// no more; free ones are offered to those who were added first.
-func (r Roll) Seats(o *v1alpha1.Organization) *v1alpha1.SeatUse {
-	use := &v1alpha1.SeatUse{Taken: r.seated}
-	limit := seatLimit(o)
-	if limit == 0 {
-		return use
-	}
-	waiting := slices.SortedFunc(slices.Values(r.seatless), func(a, b *v1alpha1.OrgMember) int {
-		if older(a, b, 0, 0) {
-			return -1
-		}
-		return 1
-	})
-	kept, rest := use.Offered, waiting[:0:0]
-	for _, m := range waiting {
-		if offered(o, m.Name) {
-			kept = append(kept, m.Name)
-		} else {
-			rest = append(rest, m)
-		}
-	}
-	free := max(0, min(limit-int(r.seated), maxOffered)-len(kept))
-	for _, m := range rest[:min(free, len(rest))] {
-		kept = append(kept, m.Name)
-	}
-	slices.Sort(kept)
-	use.Offered = kept
-	use.Taken += int32(len(kept))
-	use.Waiting = int32(len(waiting) - len(kept))
-	return use
 }
 
 // Finding is what a condition other than Ready is to say.

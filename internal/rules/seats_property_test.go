@@ -46,7 +46,13 @@ func (w *world) mayWait(m *v1alpha1.OrgMember) bool {
 	if robot || m.Status.State == v1alpha1.StateActive || justIn || w.owns(m) {
 		return false
 	}
-	return s.Cancelled && m.Status.AcceptedAt == nil || s.Seats > 0 && !slices.Contains(use.Offered, m.Name)
+	return s.Cancelled && m.Status.AcceptedAt == nil || s.Seats > 0 && (use.Taken > s.Seats || !slices.Contains(use.Offered, m.Name))
+}
+
+// mayTake says that a member may be about to take a seat: one who is offered one and is not in yet.
+func (w *world) mayTake(m *v1alpha1.OrgMember) bool {
+	s, use := w.subscription(), w.organization.Status.Seats
+	return s.Seats > 0 && use.Taken <= s.Seats && slices.Contains(use.Offered, m.Name) && m.Status.State != v1alpha1.StateActive
 }
 
 // owns says that a member owns the organization, or is to.

@@ -64,13 +64,16 @@ func TestJudgeSeat(t *testing.T) {
 		{"asked again while asked", home(seats(1, 4)), member("mia", append(again, invited, state(pending))...), "Ready AwaitingAcceptance", pending, true},
 		{"declined", home(seats(1, 4)), member("mia", declined, state(declinedState)), "Ready Declined", declinedState, false},
 		{"declined, to be asked again", home(seats(1, 4)), member("mia", append(again, declined, state(declinedState))...), "Waiting NoSeat", declinedState, false},
-		{"declined, to be asked again, offered", home(seats(1, 4, "mia")), member("mia", append(again, declined, state(declinedState))...), "Ready Declined", declinedState, true},
+		{"declined, to be asked again, offered", home(seats(4, 4, "mia")), member("mia", append(again, declined, state(declinedState))...), "Ready Declined", declinedState, true},
 		{"too late", home(seats(1, 4)), member("mia", expired), "Ready InvitationExpired", expiredState, false},
 		{"too late, to be asked again", home(seats(1, 4)), member("mia", append(again, expired)...), "Waiting NoSeat", expiredState, false},
 		{"suspended", home(seats(1, 4)), member("mia", accepted, suspended, state(suspendedState)), "Ready Suspended", suspendedState, false},
 		{"suspended and back before anybody saw it", home(seats(1, 4)), member("mia", accepted, state(active)), "Ready Active", active, false},
 		{"to come back", home(seats(1, 4)), member("mia", accepted, state(suspendedState)), "Waiting NoSeat", suspendedState, false},
-		{"to come back, offered", home(seats(1, 4, "mia")), member("mia", accepted, state(suspendedState)), "Ready Active", active, false},
+		{"to come back, offered", home(seats(4, 4, "mia")), member("mia", accepted, state(suspendedState)), "Ready Active", active, false},
+		{"offered, and then there were fewer seats", home(seats(3, 4, "mia")), member("mia", accepted, state(suspendedState)), "Waiting NoSeat", suspendedState, false},
+		{"offered, and then there were fewer seats", home(seats(3, 4, "mia")), member("mia"), "Waiting NoSeat", pending, false},
+		{"too late, and that is not on record", home(seats(1, 4)), member("mia", append(again, expired, state(pending))...), "Ready InvitationExpired", expiredState, true},
 		{"to come back while asked", home(seats(1, 4)), member("mia", invited, state(suspendedState)), "Waiting NoSeat", suspendedState, false},
 		{"renewed", home(seats(1, 4)), member("mia", accepted, expires(now.Add(time.Hour)), state(expiredState)), "Waiting NoSeat", expiredState, false},
 		{"leaves", home(seats(1, 4)), member("mia", accepted, leaving, state(active)), "Reconciling Deleting", active, false},
@@ -96,6 +99,43 @@ func TestJudgeSeat(t *testing.T) {
 	}
 }
 
+// What is said of somebody who waits is true, and names what helps.
+func TestSaysWhatHelps(t *testing.T) {
+	cancelled := cancelledUntil(now.Add(time.Hour))
+	for _, c := range []struct {
+		home            rules.Home
+		member          *v1alpha1.OrgMember
+		accepted, words string
+	}{
+		{home(seats(3, 3)), member("mia", withoutAsking), "Unknown NoSeat", "waits for a seat"},
+		{home(seats(3, 2)), member("mia", withoutAsking), "Unknown Progressing", "about to be given a seat"},
+		{home(cancelled), member("mia", withoutAsking), "Unknown SubscriptionCancelled", "resume it"},
+		{home(seats(3, 3, "mia")), member("mia", withoutAsking), "True ActivatedWithoutAsking", "is active"},
+		{home(seats(1, 4)), member("mia", accepted, state(v1alpha1.StateSuspended)), "True Accepted", "waits for a seat"},
+		{home(), member("mia", rejected, state(v1alpha1.StatePending)), "Unknown AwaitingAcceptance", "or annotate orgkeeper.dev/resend to try again"},
+		{home(cancelled), member("mia", rejected, state(v1alpha1.StatePending)), "Unknown AwaitingAcceptance",
+			"; resume the subscription (spec.subscription.cancelled of the Organization), then annotate orgkeeper.dev/resend to try again"},
+		{home(cancelled), member("mia", rejected, resend("1"), state(v1alpha1.StatePending)), "Unknown AwaitingAcceptance",
+			"; resume the subscription (spec.subscription.cancelled of the Organization); then it is tried again"},
+	} {
+		s := rules.Judge(c.home, rules.MemberFacts{Member: c.member})
+		if got := fmt.Sprintf("%s %s", s.Accepted, s.AcceptedReason); got != c.accepted || !strings.Contains(s.Verdict.Message, c.words) {
+			t.Errorf("got %s, %s\nwant %s, %s", got, s.Verdict.Message, c.accepted, c.words)
+		}
+	}
+}
+
+// Nobody who is offered a seat has access before it is on record that they took it.
+func TestNoAccessBeforeTheRecord(t *testing.T) {
+	h, m := home(seats(3, 3, "mia")), member("mia", withoutAsking)
+	for recorded, active := range map[v1alpha1.MemberState]bool{v1alpha1.StatePending: false, v1alpha1.StateActive: true} {
+		m.Status.State = recorded
+		if s := rules.Judge(h, rules.MemberFacts{Member: m}); s.Active != active || s.Takes == active {
+			t.Errorf("recorded as %s: active is %t, takes %t", recorded, s.Active, s.Takes)
+		}
+	}
+}
+
 func domains(allowed ...string) homeOption {
 	return func(h *rules.Home) {
 		h.Organization.Spec.Invitations = &v1alpha1.OrganizationInvitations{AllowedDomains: allowed}
@@ -116,7 +156,10 @@ func TestSeatsOffered(t *testing.T) {
 	}{
 		{"the first come first, equally old ones by name", home(seats(3, 0)), crowd, v1alpha1.SeatUse{Taken: 3, Waiting: 2, Offered: offers{"ann", "bob"}}},
 		{"what was offered stays so", home(seats(3, 0, "dan")), crowd, v1alpha1.SeatUse{Taken: 3, Waiting: 2, Offered: offers{"ann", "dan"}}},
-		{"fewer seats, too", home(seats(1, 0, "ann", "dan")), crowd, v1alpha1.SeatUse{Taken: 3, Waiting: 2, Offered: offers{"ann", "dan"}}},
+		{"unless there are fewer seats", home(seats(1, 0, "ann", "dan")), crowd, v1alpha1.SeatUse{Taken: 1, Waiting: 4}},
+		{"and then to the first come", home(seats(2, 0, "ann", "dan")), crowd, v1alpha1.SeatUse{Taken: 2, Waiting: 3, Offered: offers{"ann"}}},
+		{"an answer may be on its way until it is on record that it is too late", home(seats(2, 0)), []v1alpha1.OrgMember{jane,
+			*member("ann", invitedUntil(now.Add(-time.Second)), state(v1alpha1.StatePending)), *member("bob")}, v1alpha1.SeatUse{Taken: 2, Waiting: 1}},
 		{"not to those who are gone", home(seats(2, 0, "gone")), crowd, v1alpha1.SeatUse{Taken: 2, Waiting: 3, Offered: offers{"ann"}}},
 		{"without a limit nobody is offered any", home(seats(0, 0)), crowd, v1alpha1.SeatUse{Taken: 1}},
 		{"the owner to be takes one", home(seats(2, 0)), []v1alpha1.OrgMember{*member("jane"), *member("ann"), *member("bob")},
