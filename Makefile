@@ -47,7 +47,7 @@ test: build devcluster test-deps ## Run every test; RUN=TestName PKG=./controlle
 ifeq ($(PKG),./...)
 	cd hack/devcluster && go test -count=1 -timeout 15m $(if $(RUN),-run '$(RUN)') ./...
 endif
-	go test -count=1 -p $(TEST_PARALLEL) -timeout 30m $(if $(RUN),-run '$(RUN)') $(PKG)
+	go test -count=1 -p $(TEST_PARALLEL) -timeout 60m $(if $(RUN),-run '$(RUN)') $(PKG)
 
 bench: build devcluster ## Measure what it costs, on a real control plane: SIZE=small (five minutes), medium, large, wide or 100x50; results in .bench
 	go build -o bin/bench ./hack/bench

@@ -262,7 +262,7 @@ type OrgMemberStatus struct {
 // +kubebuilder:selectablefield:JSONPath=`.spec.email`
 // +kubebuilder:selectablefield:JSONPath=`.spec.role`
 // +kubebuilder:selectablefield:JSONPath=`.status.state`
-// +kubebuilder:printcolumn:name="Email",type=string,JSONPath=`.spec.email`,priority=1
+// +kubebuilder:printcolumn:name="Email",type=string,JSONPath=`.spec.email`
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.status.role`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Last Active",type=date,JSONPath=`.status.lastActiveTime`

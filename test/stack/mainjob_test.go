@@ -201,10 +201,10 @@ func (s *devstack) showsTheSamples(t *testing.T) {
 	t.Logf("$ kubectl get om -n acme -o wide\n%s", s.kubectl(t, "get", "om", "-n", "acme", "-o", "wide"))
 	for _, row := range []struct{ name, row string }{
 		{"organization.orgkeeper.dev/acme", "jane 5 3 True"},
-		{"orgmember.orgkeeper.dev/jane", "Admin Active True"},
-		{"orgmember.orgkeeper.dev/joe", "UserAdmin Pending True"},
-		{"orgmember.orgkeeper.dev/bill", "BillingAdmin Pending True"},
-		{"orgmember.orgkeeper.dev/mia", "Member Pending True"},
+		{"orgmember.orgkeeper.dev/jane", "jane@acme.example Admin Active True"},
+		{"orgmember.orgkeeper.dev/joe", "joe@acme.example UserAdmin Pending True"},
+		{"orgmember.orgkeeper.dev/bill", "bill@acme.example BillingAdmin Pending True"},
+		{"orgmember.orgkeeper.dev/mia", "mia@acme.example Member Pending True"},
 		{"orgmember.orgkeeper.dev/ci", "Member Active True"},
 		{"workspace.orgkeeper.dev/web", "1 0 1 Delete True"},
 		{"workspace.orgkeeper.dev/api", "1 0 1 Delete True"},
