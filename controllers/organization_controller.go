@@ -34,12 +34,7 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 		return r.finalize(ctx, h, o, inForce)
 	}
 	if !inForce {
-		before := o.DeepCopy()
-		o.Status = v1alpha1.OrganizationStatus{Conditions: o.Status.Conditions, Mails: o.Status.Mails, SubscriptionMails: o.Status.SubscriptionMails}
-		if err := r.reportPolicies(ctx, o); err != nil {
-			return ctrl.Result{}, err
-		}
-		return r.finish(ctx, before, o, rules.JudgeOrganization(h, o, nil, false), rules.Never)
+		return r.standBack(ctx, h, o)
 	}
 	if err := r.claim(ctx, h, o, v1alpha1.FinalizerOrganization); err != nil {
 		return ctrl.Result{}, err
@@ -80,6 +75,16 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	result, err := r.finish(ctx, before, o, rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld), roll.Wake)
 	r.tellRedundancy(h, before, o, err)
 	return result, err
+}
+
+// standBack reports an Organization that is not in force, since there is an older one in the namespace.
+func (r *OrganizationReconciler) standBack(ctx context.Context, h rules.Home, o *v1alpha1.Organization) (ctrl.Result, error) {
+	before := o.DeepCopy()
+	o.Status = v1alpha1.OrganizationStatus{Conditions: o.Status.Conditions, Mails: o.Status.Mails, SubscriptionMails: o.Status.SubscriptionMails}
+	if err := r.reportPolicies(ctx, o); err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.finish(ctx, before, o, rules.JudgeOrganization(h, o, nil, false), rules.Never)
 }
 
 // reportPolicies says whether the admission policies are as shipped, in every Organization, since only the platform sees

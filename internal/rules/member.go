@@ -131,9 +131,7 @@ func Judge(h Home, f MemberFacts) Standing {
 		s.Role = v1alpha1.RoleAdmin
 	}
 	s.State, s.Accepted, s.AcceptedReason, s.Wake = stateOf(m, h.Now, b.robot && b.allowed)
-	if b.awaits != "" && m.Status.AcceptedAt == nil && s.AcceptedReason == v1alpha1.ReasonActivatedWithoutAsking {
-		s.Accepted, s.AcceptedReason = metav1.ConditionUnknown, b.awaits
-	}
+	b.postpone(m, &s)
 	switch {
 	case b.protected:
 		s.Protected = protection(m, s.State)
@@ -147,6 +145,13 @@ func Judge(h Home, f MemberFacts) Standing {
 	s.Usable = s.Active && s.Role == v1alpha1.RoleAdmin && b.reliable()
 	s.Verdict = memberVerdict(h, f, b, s)
 	return s
+}
+
+// postpone takes back that somebody was activated without asking while the subscription does not let them in.
+func (b bearing) postpone(m *v1alpha1.OrgMember, s *Standing) {
+	if b.awaits != "" && m.Status.AcceptedAt == nil && s.AcceptedReason == v1alpha1.ReasonActivatedWithoutAsking {
+		s.Accepted, s.AcceptedReason = metav1.ConditionUnknown, b.awaits
+	}
 }
 
 // bearing is what decides about a membership beside its state.
