@@ -35,6 +35,7 @@ const (
 // TestWidths measures what kubectl prints of each kind.
 func TestWidths(t *testing.T) {
 	kubectl(t, "create", "namespace", longHome)
+	defer kubectl(t, "delete", "org,om,ws,wsa", "--all", "-n", longHome) // other tests look for people everywhere
 	for _, o := range []struct{ kind, name, spec, status string }{
 		{
 			"Organization", "acme-industries-corp", fmt.Sprintf(`{owner: %s, subscription: {seats: 5000}}`, longName),

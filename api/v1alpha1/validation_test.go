@@ -401,7 +401,7 @@ func TestKubectl(t *testing.T) {
 		for what, want := range map[string]string{
 			"org":         "NAME OWNER MEMBERS PENDING READY AGE",
 			"org -o wide": "NAME OWNER MEMBERS PENDING SEATS WORKSPACES READY REASON AGE",
-			"om":          "NAME ROLE STATE LAST ACTIVE READY AGE",
+			"om":          "NAME EMAIL ROLE STATE LAST ACTIVE READY AGE",
 			"om -o wide":  "NAME EMAIL ROLE STATE LAST ACTIVE WORKSPACES READY REASON AGE",
 			"ws":          "NAME ADMIN EDIT VIEW DELETION READY AGE",
 			"ws -o wide":  "NAME NAMESPACE ADMIN EDIT VIEW DELETION READY REASON AGE",
