@@ -173,10 +173,11 @@ func persist[S any, T interface {
 		return true, nil
 	}
 	// Mostly nobody wrote since the try was recorded, and the version in hand is the newest.
-	if noted, _ := write(keeper.DeepCopyObject().(T)); noted {
+	noted, err := write(keeper.DeepCopyObject().(T))
+	if noted || apierrors.IsNotFound(err) {
 		return d.afterOutcome(o), nil
 	}
-	err := between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+	err = between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		fresh := T(new(S))
 		if err := d.Live.Get(ctx, client.ObjectKeyFromObject(keeper), fresh); err != nil {
 			return apierrors.IsNotFound(err), nil

@@ -61,7 +61,7 @@ func TestLastActive(t *testing.T) {
 	}
 	shown := s.kubectl(t, "get", "om", "-n", "acme")
 	t.Logf("$ kubectl get om -n acme\n%s", shown)
-	if !regexp.MustCompile(`(?m)^mia +Member +Active +\d+s +True`).MatchString(shown) {
+	if !regexp.MustCompile(`(?m)^mia +mia@acme\.example +Member +Active +\d+s +True`).MatchString(shown) {
 		t.Errorf("kubectl get om does not show when mia was last active:\n%s", shown)
 	}
 	if m := s.member(t, "joe"); m.Status.LastActiveTime != nil {
