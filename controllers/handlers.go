@@ -111,7 +111,8 @@ func (w watches) rollChanged() handler.EventHandler {
 				if m.DeletionTimestamp != nil {
 					delay = gathering // they stay until their farewell is noted
 				}
-				if m.Spec.Role != v1alpha1.RoleMember || org.Spec.Owner == m.Name || org.Status.Owner == m.Name {
+				inForce := m.Status.State == v1alpha1.StateActive && m.Spec.Role != v1alpha1.RoleMember
+				if inForce || org.Spec.Owner == m.Name || org.Status.Owner == m.Name {
 					delay = 0
 				}
 				q.AddAfter(request(org.Namespace, org.Name), delay)

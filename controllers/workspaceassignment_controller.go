@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -50,6 +51,9 @@ func (r *WorkspaceAssignmentReconciler) Reconcile(ctx context.Context, a *v1alph
 	if passing(a, s.Verdict, f.Workspaces) {
 		return r.wakeAt(s.Wake), nil // what comes next wakes us, and one write tells it
 	}
+	if at := untilGone(h, f.Member); !at.IsZero() && a.Status.ObservedGeneration == a.Generation {
+		return r.wakeAt(rules.Earliest(s.Wake, at)), nil
+	}
 	before := a.DeepCopy()
 	a.Status.Workspaces = s.Workspaces
 	return r.finish(ctx, before, a, s.Verdict, s.Wake)
@@ -66,6 +70,21 @@ func passing(a *v1alpha1.WorkspaceAssignment, v rules.Verdict, workspaces map[v1
 		return !toldBefore && !anyOf(workspaces, troubled)
 	}
 	return false
+}
+
+// farewell is how long a member who is being deleted mostly takes to go. What is said of their assignments waits for that.
+const farewell = 3 * time.Second
+
+// untilGone is when a member who is being deleted should be gone; zero when that is over, or they stay.
+func untilGone(h rules.Home, member *rules.Standing) time.Time {
+	if member == nil || member.Leaving == nil {
+		return rules.Never
+	}
+	at := member.Leaving.Add(farewell)
+	if left := at.Sub(h.Now); left <= 0 || left > farewell { // later than that by a clock that is not the API server's
+		return rules.Never
+	}
+	return at
 }
 
 // troubled says that a Workspace was judged, and cannot give what it is to give.

@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 )
 
 // allowed asks the API server whether somebody may look at pods in their workspace.
@@ -36,74 +41,77 @@ func (b *bench) access(ctx context.Context, p person, wanted bool) error {
 	return nil
 }
 
-// watchers asks in turn about people who are about to lose their access, with a few questions at a time: one for each would
-// keep the API server busy with nothing else. What it finds is late by a round at most.
-type watchers struct {
+// leavers are people who are about to lose their access. Nobody is asked about again and again: that would keep the API server busy
+// with nothing else. A change of a RoleBinding in their workspace is when to ask, and the answer is what counts.
+type leavers struct {
 	bench *bench
 	gone  times
 
-	mu    sync.Mutex
-	left  map[person]time.Time // since when
-	round []person
+	mu   sync.Mutex
+	left map[string]map[person]time.Time // since when, by namespace
 }
 
-func (w *watchers) expect(p person, since time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.left[p] = since
-}
-
-// next is whom to ask about, and how many are left.
-func (w *watchers) next() (p person, since time.Time, left int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for {
-		if len(w.round) == 0 {
-			for p := range w.left {
-				w.round = append(w.round, p)
-			}
-		}
-		if len(w.round) == 0 {
-			return person{}, time.Time{}, 0
-		}
-		p, w.round = w.round[0], w.round[1:]
-		if since, waiting := w.left[p]; waiting {
-			return p, since, len(w.left)
-		}
+func (l *leavers) expect(p person, since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.left[p.namespace] == nil {
+		l.left[p.namespace] = map[person]time.Time{}
 	}
+	l.left[p.namespace][p] = since
 }
 
-func (w *watchers) found(p person, took time.Duration) {
-	w.mu.Lock()
-	_, waiting := w.left[p]
-	delete(w.left, p)
-	w.mu.Unlock()
-	if waiting {
-		w.gone.add(took)
-	}
+// in are those who are left in a namespace.
+func (l *leavers) in(namespace string) map[person]time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.left[namespace])
 }
 
-// watch asks until nobody is left and expected is closed.
-func (w *watchers) watch(ctx context.Context, expected <-chan struct{}) error {
-	for ctx.Err() == nil {
-		p, since, left := w.next()
-		if left == 0 {
-			select {
-			case <-expected:
-				if _, _, left := w.next(); left == 0 {
-					return nil
-				}
-			case <-time.After(time.Millisecond):
-			}
-			continue
-		}
-		allowed, err := w.bench.allowed(ctx, p)
+// ask asks about everybody who is left in a namespace.
+func (l *leavers) ask(ctx context.Context, namespace string) error {
+	for p, since := range l.in(namespace) {
+		allowed, err := l.bench.allowed(ctx, p)
 		if err != nil {
 			return err
 		}
-		if !allowed {
-			w.found(p, time.Since(since))
+		if allowed {
+			continue
+		}
+		l.gone.add(time.Since(since))
+		l.mu.Lock()
+		delete(l.left[namespace], p)
+		l.mu.Unlock()
+	}
+	return nil
+}
+
+// watch asks until as many have lost their access as are to.
+func (l *leavers) watch(ctx context.Context, changes watch.Interface, all int) error {
+	defer changes.Stop()
+	sweep := time.NewTicker(time.Second) // for what came between a change and the API server's own knowledge of it
+	defer sweep.Stop()
+	for l.gone.count() < all {
+		var namespaces []string
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %d of %d have lost their access", ctx.Err(), l.gone.count(), all)
+		case <-sweep.C:
+			l.mu.Lock()
+			namespaces = slices.Collect(maps.Keys(l.left))
+			l.mu.Unlock()
+		case e, open := <-changes.ResultChan():
+			if !open {
+				return errors.New("the watch of RoleBindings ended")
+			}
+			if binding, ok := e.Object.(*metav1.PartialObjectMetadata); ok {
+				namespaces = []string{binding.Namespace}
+			}
+		}
+		for _, namespace := range namespaces {
+			if err := l.ask(ctx, namespace); err != nil {
+				return err
+			}
 		}
 	}
-	return ctx.Err()
+	return nil
 }

@@ -36,10 +36,10 @@ type bench struct {
 	mails    *mails
 	audit    *audit
 
-	admin     client.Client // asks about access, and looks
-	pipeline  client.Client // declares, with the rights of orgkeeper:platform and on namespaces
-	asItself  client.Client // the operator's own rights, for the floor
-	bystander client.Client // has nothing to do with organizations
+	admin     client.WithWatch // asks about access, and looks
+	pipeline  client.Client    // declares, with the rights of orgkeeper:platform and on namespaces
+	asItself  client.Client    // the operator's own rights, for the floor
+	bystander client.Client    // has nothing to do with organizations
 }
 
 // ports are those of ports.json that devcluster holds for us.
@@ -167,10 +167,13 @@ func (b *bench) connect(ctx context.Context) (err error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
+	if b.admin, err = newClient(b.plane.Admin); err != nil {
+		return err
+	}
 	for _, c := range []struct {
 		config *rest.Config
 		client *client.Client
-	}{{b.plane.Admin, &b.admin}, {pipeline, &b.pipeline}, {own, &b.asItself}, {bystander, &b.bystander}} {
+	}{{pipeline, &b.pipeline}, {own, &b.asItself}, {bystander, &b.bystander}} {
 		if *c.client, err = newClient(c.config); err != nil {
 			return err
 		}
@@ -192,12 +195,12 @@ func (b *bench) account(ctx context.Context, name string) (*rest.Config, error) 
 	return config, nil
 }
 
-func newClient(config *rest.Config) (client.Client, error) {
+func newClient(config *rest.Config) (client.WithWatch, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
-	return client.New(config, client.Options{Scheme: scheme})
+	return client.NewWithWatch(config, client.Options{Scheme: scheme})
 }
 
 // stop ends everything. Data and results stay.

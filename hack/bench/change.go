@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -130,26 +130,25 @@ func (b *bench) deletes(ctx context.Context, p person) error {
 func (b *bench) removeAtOnce(ctx context.Context, m *measured) error {
 	people := b.part(removedOne, removedAll)
 	m.Unit, m.Units = "removals", len(people)
-	w := &watchers{bench: b, left: map[person]time.Time{}}
-	expected := make(chan struct{})
-	var asked error
-	var group sync.WaitGroup
-	began := time.Now()
-	var watching [4]error
-	for i := range watching {
-		group.Go(func() { watching[i] = w.watch(ctx, expected) })
+	l := &leavers{bench: b, left: map[string]map[person]time.Time{}}
+	bindings := &metav1.PartialObjectMetadataList{}
+	bindings.SetGroupVersionKind(rbacv1.SchemeGroupVersion.WithKind("RoleBindingList"))
+	changes, err := b.admin.Watch(ctx, bindings)
+	if err != nil {
+		return err
 	}
-	asked = parallel(ctx, 50, people, func(ctx context.Context, p person) error {
-		w.expect(p, time.Now())
+	watched := make(chan error, 1)
+	began := time.Now()
+	go func() { watched <- l.watch(ctx, changes, len(people)) }()
+	err = parallel(ctx, 50, people, func(ctx context.Context, p person) error {
+		l.expect(p, time.Now())
 		return b.deletes(ctx, p)
 	})
 	m.Figures["asked after seconds"] = time.Since(began).Seconds()
-	close(expected)
-	group.Wait()
-	if err := errors.Join(append(watching[:], asked)...); err != nil {
+	if err := errors.Join(err, <-watched); err != nil {
 		return err
 	}
-	m.Latencies["removed to no access"] = quantilesOf(w.gone.all)
+	m.Latencies["removed to no access"] = quantilesOf(l.gone.all)
 	return b.settle(ctx, m, began, nil)
 }
 

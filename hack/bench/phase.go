@@ -152,6 +152,12 @@ func (t *times) add(d time.Duration) {
 	t.all = append(t.all, d)
 }
 
+func (t *times) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.all)
+}
+
 // parallel calls work for each item, from several workers, until one fails.
 func parallel[T any](ctx context.Context, workers int, items []T, work func(context.Context, T) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)

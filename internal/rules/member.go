@@ -36,6 +36,8 @@ type Standing struct {
 	Role  v1alpha1.Role
 	// Active: has access now. Narrower than State Active only while the object or the organization goes, and while Takes.
 	Active bool
+	// Leaving is since when the OrgMember is being deleted; nil while it stays.
+	Leaving *metav1.Time
 	// Takes: State rests on a seat that is offered, and it is not on record yet that they took it. Access follows the record.
 	Takes bool
 	// Owner: owns the organization now.
@@ -126,6 +128,7 @@ func Judge(h Home, f MemberFacts) Standing {
 		Username: Username(m, h.UsernamePrefix),
 		Role:     m.Spec.Role,
 		Owner:    h.Owner == m.Name,
+		Leaving:  m.DeletionTimestamp,
 	}
 	if s.Owner {
 		s.Role = v1alpha1.RoleAdmin
