@@ -61,7 +61,7 @@ func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
 		"OrgMember/jane":          "True/Active Active Admin, 2 workspaces, accepted True/ActivatedWithoutAsking, invited ",
 		"OrgMember/joe":           "True/AwaitingAcceptance Pending UserAdmin, 0 workspaces, accepted Unknown/AwaitingAcceptance, invited True/InvitationSent",
 		"OrgMember/bill":          "True/AwaitingAcceptance Pending BillingAdmin, 0 workspaces, accepted Unknown/AwaitingAcceptance, invited True/InvitationSent",
-		"OrgMember/mia":           "True/AwaitingAcceptance Pending Member, 1 workspaces, accepted Unknown/AwaitingAcceptance, invited True/InvitationSent",
+		"OrgMember/mia":           "True/AwaitingAcceptance Pending Member, 0 workspaces, accepted Unknown/AwaitingAcceptance, invited True/InvitationSent",
 		"OrgMember/ci":            "True/Active Active Member, 2 workspaces, accepted True/Robot, invited ",
 		"Workspace/web":           "True/Ready HOME--web",
 		"Workspace/api":           "True/Ready HOME--api",
