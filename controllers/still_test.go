@@ -29,6 +29,32 @@ func TestRestartWritesNothing(t *testing.T) {
 	restartWritesNothing(h)
 }
 
+// An API server that takes its time changes nothing of that, nor of what the tests take for rest.
+func TestRestartOnASlowPlaneWritesNothing(t *testing.T) {
+	h := operate(t, with(func(d *controllers.Deps) { d.Client = tardy{d.Client} })).home(t)
+	h.create(h.samples()...)
+	h.settles()
+	h.create(h.member("late", v1alpha1.RoleMember, joined))
+	restartWritesNothing(h)
+}
+
+// tardy writes what is said of an Organization long after it was asked to.
+type tardy struct{ client.Client }
+
+func (c tardy) Status() client.SubResourceWriter { return tardyStatus{c.Client.Status()} }
+
+type tardyStatus struct{ client.SubResourceWriter }
+
+func (w tardyStatus) Patch(ctx context.Context, o client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	if _, organization := o.(*v1alpha1.Organization); organization {
+		select {
+		case <-time.After(2 * time.Second):
+		case <-ctx.Done():
+		}
+	}
+	return w.SubResourceWriter.Patch(ctx, o, patch, options...)
+}
+
 // The same of a second Organization.
 func TestRestartAmongRivalsWritesNothing(t *testing.T) {
 	unguarded(t)
