@@ -178,13 +178,16 @@ func (h *home) touch(o client.Object) {
 	}
 }
 
+// kindsOfHome are lists of what is ours in a home.
+func kindsOfHome() []client.ObjectList {
+	return []client.ObjectList{&v1alpha1.OrganizationList{}, &v1alpha1.OrgMemberList{}, &v1alpha1.WorkspaceList{}, &v1alpha1.WorkspaceAssignmentList{}}
+}
+
 // all is everything of ours in the home.
 func (h *home) all() []client.Object {
 	h.t.Helper()
 	var all []client.Object
-	for _, list := range []client.ObjectList{
-		&v1alpha1.OrganizationList{}, &v1alpha1.OrgMemberList{}, &v1alpha1.WorkspaceList{}, &v1alpha1.WorkspaceAssignmentList{},
-	} {
+	for _, list := range kindsOfHome() {
 		if err := admin.List(context.Background(), list, client.InNamespace(h.name)); err != nil {
 			h.t.Fatal(err)
 		}

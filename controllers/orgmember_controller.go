@@ -154,11 +154,12 @@ func (r *OrgMemberReconciler) finalize(ctx context.Context, h rules.Home, m *v1a
 		}
 		naming := slices.DeleteFunc(live, func(b rbacv1.RoleBinding) bool { return !rbac.Names(&b, s.Username) })
 		if len(naming) > 0 {
-			return r.linger(ctx, m, s, "access in "+strings.Join(namespacesOf(naming), ", ")+" ends; then the member goes")
+			return r.linger(ctx, m, s, "access in "+strings.Join(namespacesOf(naming), ", ")+" ends; then the member goes", lookAgain)
 		}
 	}
 	if why := r.Unassigner.keeps(h, m); why != "" {
-		return r.linger(ctx, m, s, why)
+		// They are woken when something is known of it. A look at all access is not free, and many may wait for a kind that is down.
+		return r.linger(ctx, m, s, why, unassignMaxDelay)
 	}
 	if rules.DueFarewell(h, m, s) && !rules.Noted(h.Organization, m) {
 		return r.wakeAt(r.Clock.Now().Add(lookAgain)), nil // the Organization's own controller notes it
@@ -166,12 +167,12 @@ func (r *OrgMemberReconciler) finalize(ctx context.Context, h rules.Home, m *v1a
 	return ctrl.Result{}, r.release(ctx, m, v1alpha1.FinalizerMember)
 }
 
-// linger says what somebody who leaves waits for.
-func (r *OrgMemberReconciler) linger(ctx context.Context, m *v1alpha1.OrgMember, s rules.Standing, why string) (ctrl.Result, error) {
+// linger says what somebody who leaves waits for, and looks again after a while.
+func (r *OrgMemberReconciler) linger(ctx context.Context, m *v1alpha1.OrgMember, s rules.Standing, why string, again time.Duration) (ctrl.Result, error) {
 	before := m.DeepCopy()
 	r.setState(m, s)
 	s.Verdict.Message = why
-	return r.finish(ctx, before, m, s.Verdict, r.Clock.Now().Add(lookAgain))
+	return r.finish(ctx, before, m, s.Verdict, r.Clock.Now().Add(again))
 }
 
 // confirmNotOwner fails as a lost race does when the API server knows that an admin who is about to go owns the organization

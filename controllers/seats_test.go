@@ -144,6 +144,9 @@ func TestSeatsCrowd(t *testing.T) {
 		crowd = append(crowd, h.member(fmt.Sprintf("m%02d", i), v1alpha1.RoleMember, joined))
 		h.create(crowd[i])
 	}
+	for _, m := range crowd {
+		h.becomes(m, "Ready", "False/OrganizationNotFound") // what is recorded of them by then gives them no seat
+	}
 	acme, jane := h.organization("acme", "jane"), h.member("jane", v1alpha1.RoleAdmin, joined)
 	acme.Spec.Subscription = &v1alpha1.OrganizationSubscription{Seats: 5}
 	h.create(jane, acme) // else a seat may be given before it is known that the owner takes one

@@ -180,7 +180,7 @@ func (u *Unassigner) due(home string, leaving []v1alpha1.OrgMember, now time.Tim
 		case l.home != home:
 		case l.done:
 			wake = rules.Earliest(wake, now.Add(unassignMaxDelay)) // to forget them
-		case l.next.After(now):
+		case l.waits(now):
 			wake = rules.Earliest(wake, l.next)
 		default:
 			batch = append(batch, l)
@@ -215,10 +215,10 @@ func (u *Unassigner) settle(l *leaver, d *round, now time.Time) bool {
 	if l.trouble = d.trouble(l.name); l.trouble == "" {
 		l.done = true
 	} else {
-		if l.tries == 0 {
+		if l.tries == 0 || l.since.After(now) {
 			l.since = now
 		}
-		if l.failing.IsZero() {
+		if l.failing.IsZero() || l.failing.After(now) {
 			l.failing = now
 		}
 		l.next = now.Add(min(unassignMinDelay<<min(l.tries, 20), unassignMaxDelay))
@@ -229,6 +229,12 @@ func (u *Unassigner) settle(l *leaver, d *round, now time.Time) bool {
 		first(u.members).Add(request(l.home, l.name))
 	}
 	return l.done
+}
+
+// waits says that the next try is yet to come. What is further ahead than a try ever waits was set by a clock that ran ahead and was
+// put right since; so were the beginnings of the tries, from which the limits count, and they begin anew: see settle.
+func (l *leaver) waits(now time.Time) bool {
+	return l.next.After(now) && !l.next.After(now.Add(unassignMaxDelay))
 }
 
 // tooLong says that what fails is not to be waited for any longer.

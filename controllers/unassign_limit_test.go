@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -103,6 +104,38 @@ func TestUnassignAfterTheLimit(t *testing.T) {
 	h.later(11 * time.Minute)
 	h.goes(members["bob"])
 	h.isAssigned(configMap, h.in("web"), map[string]int{"": 1, "bob": 1})
+}
+
+// The moment of the next try that a clock named which ran ahead is not waited for once that clock is put right.
+func TestUnassignAfterTheClockRanAhead(t *testing.T) {
+	const ahead = 50 * time.Minute // shorter than the patience
+	var ill atomic.Bool
+	var tries atomic.Int32
+	ill.Store(true)
+	h := operate(t, unassigning(t, "configmaps", refusing(&ill, http.StatusServiceUnavailable, func(r *http.Request) bool {
+		if configMapLists(r) {
+			tries.Add(1)
+			return true
+		}
+		return false
+	}))).home(t)
+	mia := h.two("mia")["mia"]
+	h.grant("", "configmaps")
+	h.assigned(configMap, h.in("web"), "mia", 1)
+	h.delete(mia)
+	h.waitsFor(mia, "configmaps: list: not now")
+	h.clock.Step(ahead)
+	before := tries.Load()
+	h.eventually("it is tried by that clock", func() error {
+		if got := tries.Load() - before; got < 3 { // in two workspaces: the round that may have begun before is over
+			return fmt.Errorf("%d times", got)
+		}
+		return nil
+	})
+	h.clock.Step(-ahead)
+	ill.Store(false)
+	h.goes(mia)
+	h.isAssigned(configMap, h.in("web"), map[string]int{"": 1})
 }
 
 // An API server of somebody's that gives the first page over and over keeps nobody either.

@@ -178,6 +178,8 @@ type bearing struct {
 	duplicate bool
 	// domain is what is wrong with the mail domain of a new member; else empty.
 	domain string
+	// early: a person who is to be activated without asking, and no Organization is there that could let them in.
+	early bool
 	// awaits is the reason why somebody waits for the subscription to let them in; else empty.
 	awaits string
 }
@@ -201,7 +203,7 @@ func (b bearing) kept(state, recorded v1alpha1.MemberState) v1alpha1.MemberState
 	switch {
 	case comesIn && b.awaits != "" && out:
 		return recorded
-	case state == v1alpha1.StateActive && (b.refused() || b.awaits != ""):
+	case state == v1alpha1.StateActive && (b.refused() || b.early || b.awaits != ""):
 		return v1alpha1.StatePending
 	}
 	return state
@@ -218,6 +220,7 @@ func bearingOf(h Home, f MemberFacts) bearing {
 	b.handsOver = wasActive && b.leaving && h.handsOver(m.Name)
 	b.duplicate = !b.protected && f.duplicate()
 	b.domain = domainFault(h, m)
+	b.early = !robot && !h.Live() && m.Status.AcceptedAt == nil
 	b.awaits = awaits(h, m)
 	return b
 }

@@ -230,6 +230,11 @@ func TestJudge(t *testing.T) {
 			home:   home(noOrganization), facts: rules.MemberFacts{Member: member("joe", admin, accepted)},
 			want: standing{State: active, Role: asAdmin, Accepted: "True Accepted", Verdict: "Waiting OrganizationNotFound"},
 		},
+		"no organization, to be activated without asking": {
+			reason: "nobody is there who could let them in, so they are called Active by nobody, and have no seat by that",
+			home:   home(noOrganization), facts: rules.MemberFacts{Member: member("joe", withoutAsking)},
+			want: standing{State: pending, Role: asMember, Accepted: "True ActivatedWithoutAsking", Verdict: "Waiting OrganizationNotFound"},
+		},
 		"organization leaves": {
 			reason: "all access ends",
 			home:   home(organizationLeaves), facts: rules.MemberFacts{Member: member("joe", admin, accepted)},

@@ -68,7 +68,7 @@ func seated(h Home, m *v1alpha1.OrgMember) bool {
 	}
 	switch m.Status.State {
 	case v1alpha1.StateActive:
-		return true
+		return m.Status.AcceptedAt != nil // both are one record: who was called Active without it was let in by nobody
 	case v1alpha1.StatePending, "":
 		return m.Status.AcceptedAt != nil || underInvitation(h, m) || mayAnswer(m)
 	case v1alpha1.StateSuspended, v1alpha1.StateDeclined, v1alpha1.StateExpired:

@@ -46,6 +46,8 @@ func TestJudgeSeat(t *testing.T) {
 	}{
 		{"somebody new", home(seats(3, 3)), member("mia"), "Waiting NoSeat", pending, false},
 		{"somebody new without being asked", home(seats(3, 3)), member("mia", withoutAsking), "Waiting NoSeat", pending, false},
+		{"without being asked, and there before the Organization", home(seats(3, 3)), member("mia", withoutAsking, state(active)), "Waiting NoSeat", pending, false},
+		{"without being asked, and there before the Organization, offered", home(seats(3, 3, "mia")), member("mia", withoutAsking, state(active)), "Ready Active", active, false},
 		{"seats are free, none is offered yet", home(seats(3, 2)), member("mia"), "Reconciling Progressing", pending, false},
 		{"nobody has counted yet", home(seats(3, 0), uncounted), member("mia"), "Reconciling Progressing", pending, false},
 		{"one is offered", home(seats(3, 3, "ann", "mia")), member("mia"), "Reconciling InvitationQueued", pending, true},
@@ -129,7 +131,10 @@ func TestSaysWhatHelps(t *testing.T) {
 func TestNoAccessBeforeTheRecord(t *testing.T) {
 	h, m := home(seats(3, 3, "mia")), member("mia", withoutAsking)
 	for recorded, active := range map[v1alpha1.MemberState]bool{v1alpha1.StatePending: false, v1alpha1.StateActive: true} {
-		m.Status.State = recorded
+		m.Status.State, m.Status.AcceptedAt = recorded, nil
+		if active {
+			accepted(m) // which the same write says
+		}
 		if s := rules.Judge(h, rules.MemberFacts{Member: m}); s.Active != active || s.Takes == active {
 			t.Errorf("recorded as %s: active is %t, takes %t", recorded, s.Active, s.Takes)
 		}

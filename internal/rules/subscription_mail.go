@@ -72,10 +72,10 @@ func (h Home) named(n v1alpha1.SubscriptionNotice) bool {
 	return n.PaidThrough.Equal(h.namable(n.About))
 }
 
-// namable is the end that a mail about a matter names; nil for none.
+// namable is the end that a mail about a matter names, to the second, as the API server stores it; nil for none.
 func (h Home) namable(about v1alpha1.SubscriptionChange) *metav1.Time {
 	if at := h.runsOut(); about != v1alpha1.SubscriptionSeatsTaken && !at.IsZero() {
-		return new(metav1.NewTime(at))
+		return new(metav1.NewTime(at.Truncate(time.Second)))
 	}
 	return nil
 }

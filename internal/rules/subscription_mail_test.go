@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
@@ -75,6 +76,14 @@ func TestEndsTold(t *testing.T) {
 			{23.5, "", "29", nil},
 			{23.6, "nobody knows what they know", "30", nil},
 			{24, "a day after", "", []string{"Ending 30"}},
+		},
+		"an end within a second": {
+			{0, "", "30.000001", []string{"Cancelled 30"}},
+			{1, "nothing is new", "", nil},
+			{24, "a week to go", "", []string{"Ending 30"}},
+			{26, "nothing is new", "", nil},
+			{31, "the end", "", []string{"Ended 30"}},
+			{33, "nothing is new", "", nil},
 		},
 		"moved away and back": {
 			{0, "", "30", []string{"Cancelled 30"}},
@@ -154,7 +163,7 @@ func TestEndsTold(t *testing.T) {
 						t.Errorf("day %v, %s: before it is noted, %s is due", step.day, step.reason, got)
 					}
 				}
-				status.SubscriptionMails = rules.SubscriptionNotices(h, &v1alpha1.SeatUse{})
+				status.SubscriptionMails = stored(t, rules.SubscriptionNotices(h, &v1alpha1.SeatUse{}))
 				if diff := cmp.Diff(status.SubscriptionMails, rules.SubscriptionNotices(h, &v1alpha1.SeatUse{})); diff != "" {
 					t.Errorf("day %v, %s: noted twice\n%s", step.day, step.reason, diff)
 				}
@@ -175,12 +184,26 @@ func TestEndsTold(t *testing.T) {
 					status.SubscriptionMails[i] = *record
 					got = append(got, mail)
 				}
+				status.SubscriptionMails = stored(t, status.SubscriptionMails)
 				if !slices.Equal(got, step.mails) {
 					t.Errorf("day %v, %s: got %q, want %q\n%+v", step.day, step.reason, got, step.mails, status.SubscriptionMails)
 				}
 			}
 		})
 	}
+}
+
+// stored are notices as the API server keeps them: of moments, the whole seconds.
+func stored(t *testing.T, notices []v1alpha1.SubscriptionNotice) (kept []v1alpha1.SubscriptionNotice) {
+	t.Helper()
+	written, err := json.Marshal(notices)
+	if err == nil {
+		err = json.Unmarshal(written, &kept)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kept
 }
 
 // due are the mails that are due now.
