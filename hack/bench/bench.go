@@ -218,14 +218,15 @@ func (b *bench) home(ctx context.Context) error {
 	return client.IgnoreAlreadyExists(b.bystander.Create(ctx, bystanders()))
 }
 
-// eventually tries until there is no error; the last try's is told when ctx ends.
+// eventually tries until there is no error; the last try's is told when ctx ends. Nothing is waited for that only the operator
+// could do once that has ended.
 func eventually(ctx context.Context, every time.Duration, try func() error) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		err := try()
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, errEnded) {
+			return err
 		}
 		select {
 		case <-ctx.Done():

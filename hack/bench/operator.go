@@ -110,11 +110,17 @@ func (o *operator) leads() error {
 // gauges are the operator's metrics of one moment.
 type gauges map[string]*dto.MetricFamily
 
+// scraper gives up on an operator that hangs.
+var scraper = &http.Client{Timeout: 10 * time.Second}
+
+// errEnded is nothing to wait for the end of.
+var errEnded = errors.New("the operator ended: see log/orgkeeper.log")
+
 func (o *operator) scrape() (gauges, error) {
 	if o.ended() {
-		return nil, errors.New("the operator ended: see log/orgkeeper.log")
+		return nil, errEnded
 	}
-	answer, err := http.Get(o.metrics)
+	answer, err := scraper.Get(o.metrics)
 	if err != nil {
 		return nil, err
 	}
