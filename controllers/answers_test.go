@@ -17,7 +17,7 @@ import (
 
 // store is what the invitation page asks, with the operator's rights.
 func (o *operator) store() portal.ClusterStore {
-	return portal.ClusterStore{Facts: o.deps.Facts, Live: o.deps.Live, Client: o.deps.Client}
+	return portal.ClusterStore{Facts: o.deps.Facts, Live: o.deps.Live, Client: o.deps.Client, Describe: o.deps.Describe}
 }
 
 // invited is an invited member and the link that they got.

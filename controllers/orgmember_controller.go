@@ -10,6 +10,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -90,11 +91,19 @@ func (d Deps) Describe(ctx context.Context, m *v1alpha1.OrgMember) {
 	if s.Takes { // a seat, which their own controller confirms
 		return
 	}
-	if _, err := d.describe(ctx, h, described, s); err == nil {
-		d.report(described, s.Verdict)
-		m.Status = described.Status
+	if _, err := d.describe(ctx, h, described, s); err != nil {
+		return
 	}
+	if changed := d.report(described, s.Verdict); changed && !toldByWriters.Has(s.Verdict.Reason) {
+		return
+	}
+	m.Status = described.Status
 }
+
+// toldByWriters are the reasons of Ready that need no Event from the member's own controller, since whoever writes a try, an outcome
+// or an answer tells one of that.
+var toldByWriters = sets.New(v1alpha1.ReasonInvitationQueued, v1alpha1.ReasonAwaitingAcceptance, v1alpha1.ReasonInvitationDeferred,
+	v1alpha1.ReasonInvitationRejected, v1alpha1.ReasonMailerUnavailable, v1alpha1.ReasonActive, v1alpha1.ReasonDeclined)
 
 // reportDormancy sets the condition Dormant, and says when time alone changes it.
 func (d Deps) reportDormancy(h rules.Home, m *v1alpha1.OrgMember, s rules.Standing) (wake time.Time) {

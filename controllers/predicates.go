@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -111,11 +112,9 @@ var (
 		return specOrTermination(before, after) || before.Status.Namespace != after.Status.Namespace
 	})
 
-	// offerMatters: what a workspace offers, and whether it can give it.
+	// offerMatters: what a workspace offers, and whether it can give it, which the first judgement says whatever it is.
 	offerMatters = onUpdate(func(before, after *v1alpha1.Workspace) bool {
-		return specOrTermination(before, after) || before.Status.Namespace != after.Status.Namespace ||
-			meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionReady) !=
-				meta.IsStatusConditionTrue(after.Status.Conditions, v1alpha1.ConditionReady)
+		return specOrTermination(before, after) || before.Status.Namespace != after.Status.Namespace || readiness(before) != readiness(after)
 	})
 
 	// assignmentMatters: what an assignment asks for.
@@ -138,15 +137,40 @@ func readyReason(m *v1alpha1.OrgMember) string {
 	return ""
 }
 
+// readiness is empty where nobody has judged yet.
+func readiness(w *v1alpha1.Workspace) metav1.ConditionStatus {
+	if ready := meta.FindStatusCondition(w.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		return ready.Status
+	}
+	return ""
+}
+
 func specOrTermination(before, after client.Object) bool {
 	return before.GetGeneration() != after.GetGeneration() || terminates(before, after)
 }
 
-// claims says of an update that it added finalizers or owners, and nothing else. A status is written apart from these.
+// claims says of an update that it added finalizers or owners, and nothing else. After a watch that had to begin anew, an update
+// is all that happened meanwhile: a status as well, or one finalizer for another.
 func claims(before, after client.Object) bool {
-	finalizers, owners := len(after.GetFinalizers())-len(before.GetFinalizers()), len(after.GetOwnerReferences())-len(before.GetOwnerReferences())
-	return finalizers >= 0 && owners >= 0 && finalizers+owners > 0 && !specOrTermination(before, after) &&
-		maps.Equal(before.GetLabels(), after.GetLabels()) && maps.Equal(before.GetAnnotations(), after.GetAnnotations())
+	if len(after.GetFinalizers()) == len(before.GetFinalizers()) && len(after.GetOwnerReferences()) == len(before.GetOwnerReferences()) {
+		return false // mostly
+	}
+	for _, finalizer := range before.GetFinalizers() {
+		if !slices.Contains(after.GetFinalizers(), finalizer) {
+			return false
+		}
+	}
+	for _, owner := range before.GetOwnerReferences() {
+		if !slices.ContainsFunc(after.GetOwnerReferences(), func(o metav1.OwnerReference) bool { return o.UID == owner.UID }) {
+			return false
+		}
+	}
+	unclaimed := after.DeepCopyObject().(client.Object)
+	unclaimed.SetFinalizers(before.GetFinalizers())
+	unclaimed.SetOwnerReferences(before.GetOwnerReferences())
+	unclaimed.SetResourceVersion(before.GetResourceVersion())
+	unclaimed.SetManagedFields(before.GetManagedFields())
+	return equality.Semantic.DeepEqual(before, unclaimed)
 }
 
 func terminates(before, after client.Object) bool {

@@ -44,8 +44,8 @@ func (b *bench) access(ctx context.Context, p person, wanted bool) error {
 // leavers are people who are about to lose their access. Nobody is asked about again and again: that would keep the API server busy
 // with nothing else. A change of a RoleBinding in their workspace is when to ask, and the answer is what counts.
 type leavers struct {
-	bench *bench
-	gone  times
+	allowed func(context.Context, person) (bool, error)
+	gone    times
 
 	mu   sync.Mutex
 	left map[string]map[person]time.Time // since when, by namespace
@@ -70,7 +70,7 @@ func (l *leavers) in(namespace string) map[person]time.Time {
 // ask asks about everybody who is left in a namespace.
 func (l *leavers) ask(ctx context.Context, namespace string) error {
 	for p, since := range l.in(namespace) {
-		allowed, err := l.bench.allowed(ctx, p)
+		allowed, err := l.allowed(ctx, p)
 		if err != nil {
 			return err
 		}

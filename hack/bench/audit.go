@@ -16,6 +16,7 @@ import (
 // none is missing.
 type audit struct {
 	path string
+	done chan struct{}
 
 	mu        sync.Mutex
 	file      *os.File
@@ -28,7 +29,7 @@ type audit struct {
 
 // followAudit counts from now on.
 func followAudit(path string) (*audit, error) {
-	a := &audit{path: path, requests: map[string]int{}}
+	a := &audit{path: path, done: make(chan struct{}), requests: map[string]int{}}
 	if err := a.open(); err != nil {
 		return nil, err
 	}
@@ -36,13 +37,29 @@ func followAudit(path string) (*audit, error) {
 		return nil, err
 	}
 	go func() {
-		for range time.Tick(100 * time.Millisecond) {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-a.done:
+				return
+			case <-tick.C:
+			}
 			a.mu.Lock()
 			a.read()
 			a.mu.Unlock()
 		}
 	}()
 	return a, nil
+}
+
+// close ends the counting.
+func (a *audit) close() {
+	close(a.done)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_ = a.file.Close()
+	a.err = errors.New("the audit log is no longer followed")
 }
 
 func (a *audit) open() (err error) {

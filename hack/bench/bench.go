@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,13 +29,13 @@ import (
 // bench is a control plane, the operator and everybody around it.
 type bench struct {
 	shape
-	dir      string
-	options  options
-	plane    *cluster.Cluster
-	ports    ports
-	operator *operator
-	mails    *mails
-	audit    *audit
+	dir     string
+	options options
+	plane   *cluster.Cluster
+	ports   ports
+	running atomic.Pointer[operator]
+	mails   *mails
+	audit   *audit
 
 	admin     client.WithWatch // asks about access, and looks
 	pipeline  client.Client    // declares, with the rights of orgkeeper:platform and on namespaces
@@ -109,7 +110,11 @@ func start(ctx context.Context, o options, s shape, dir string) (*bench, error) 
 		return nil, err
 	}
 	b := &bench{shape: s, dir: dir, options: o, plane: plane}
-	if err := errors.Join(b.install(ctx), b.connect(ctx)); err != nil {
+	err = b.install(ctx)
+	if err == nil {
+		err = b.connect(ctx)
+	}
+	if err != nil {
 		b.stop()
 		return nil, err
 	}
@@ -205,11 +210,14 @@ func newClient(config *rest.Config) (client.WithWatch, error) {
 
 // stop ends everything. Data and results stay.
 func (b *bench) stop() {
-	if b.operator != nil {
-		b.operator.end()
+	if b.operator() != nil {
+		b.operator().end()
 	}
 	if b.mails != nil {
 		b.mails.close()
+	}
+	if b.audit != nil {
+		b.audit.close()
 	}
 	if err := b.plane.Stop(); err != nil {
 		say("%v", err)
@@ -221,14 +229,15 @@ func (b *bench) home(ctx context.Context) error {
 	return client.IgnoreAlreadyExists(b.bystander.Create(ctx, bystanders()))
 }
 
-// eventually tries until there is no error; the last try's is told when ctx ends.
+// eventually tries until there is no error; the last try's is told when ctx ends. Nothing is waited for that only the operator
+// could do once that has ended.
 func eventually(ctx context.Context, every time.Duration, try func() error) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		err := try()
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, errEnded) {
+			return err
 		}
 		select {
 		case <-ctx.Done():

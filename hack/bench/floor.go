@@ -73,7 +73,7 @@ func (b *bench) floor(ctx context.Context, m *measured) error {
 	if err != nil {
 		return err
 	}
-	b.operator.end()
+	b.operator().end()
 	// New names each time: the operator may have seen those of a run that was cut short.
 	all := b.all("f" + strconv.FormatInt(time.Now().Unix(), 36))
 	all = all[:min(100, len(all))]

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,12 +107,11 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 var link = regexp.MustCompile(`http://127\.0\.0\.1:\d+/i/[\w.-]+[\w-]`)
 
 func (s *session) Data(r io.Reader) error {
-	at := time.Now()
 	content, err := io.ReadAll(r)
 	if err != nil {
 		return err
 	}
-	return s.mails.add(mail{To: s.to, Link: string(bytes.Clone(link.Find(content))), At: at})
+	return s.mails.add(mail{To: s.to, Link: string(link.Find(content)), At: time.Now()})
 }
 
 func (*session) Reset() {}

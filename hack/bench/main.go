@@ -83,12 +83,14 @@ func measure(ctx context.Context, o options, s shape) (*result, error) {
 			continue
 		}
 		say("%s: %s", s, p.name)
+		if err := r.begin(dir, p.name); err != nil {
+			return nil, err
+		}
 		measured, err := b.phase(ctx, o.limit, p)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
-		r.Phases = append(r.Phases, measured)
-		if err := r.write(dir); err != nil {
+		if err := r.add(dir, measured); err != nil {
 			return nil, err
 		}
 	}

@@ -25,6 +25,9 @@ type operator struct {
 	exited  chan struct{}
 }
 
+// operator is the one that was started last; nil before the first.
+func (b *bench) operator() *operator { return b.running.Load() }
+
 // startOperator returns when the operator leads.
 func (b *bench) startOperator(ctx context.Context) error {
 	if err := b.launchOperator(); err != nil {
@@ -32,7 +35,7 @@ func (b *bench) startOperator(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	return eventually(ctx, 50*time.Millisecond, b.operator.leads)
+	return eventually(ctx, 50*time.Millisecond, b.operator().leads)
 }
 
 func (b *bench) launchOperator() error {
@@ -66,7 +69,7 @@ func (b *bench) launchOperator() error {
 		_ = cmd.Wait() // how it ends is for the log; leads and scrape notice
 		close(o.exited)
 	}()
-	b.operator = o
+	b.running.Store(o)
 	return nil
 }
 
@@ -110,11 +113,17 @@ func (o *operator) leads() error {
 // gauges are the operator's metrics of one moment.
 type gauges map[string]*dto.MetricFamily
 
+// scraper gives up on an operator that hangs.
+var scraper = &http.Client{Timeout: 10 * time.Second}
+
+// errEnded is nothing to wait for the end of.
+var errEnded = errors.New("the operator ended: see log/orgkeeper.log")
+
 func (o *operator) scrape() (gauges, error) {
 	if o.ended() {
-		return nil, errors.New("the operator ended: see log/orgkeeper.log")
+		return nil, errEnded
 	}
-	answer, err := http.Get(o.metrics)
+	answer, err := scraper.Get(o.metrics)
 	if err != nil {
 		return nil, err
 	}

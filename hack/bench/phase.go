@@ -39,8 +39,8 @@ func (b *bench) phase(ctx context.Context, limit time.Duration, p phase) (measur
 	if err != nil {
 		return m, err
 	}
-	cpu, process := b.cpu(), b.operator
-	before, err := b.operator.scrape()
+	cpu, process := b.cpu(), b.operator()
+	before, err := b.operator().scrape()
 	if err != nil {
 		return m, err
 	}
@@ -59,15 +59,15 @@ func (b *bench) phase(ctx context.Context, limit time.Duration, p phase) (measur
 		return m, err
 	}
 	m.Requests, m.CPUSeconds = minus(counted, requests), spent(cpu, b.cpu())
-	if b.operator.ended() {
+	if b.operator().ended() {
 		return m, nil
 	}
-	after, err := b.operator.scrape()
+	after, err := b.operator().scrape()
 	if err != nil {
 		return m, err
 	}
 	m.Reconciles = after.reconciles()
-	if process == b.operator {
+	if process == b.operator() {
 		for key, n := range before.reconciles() {
 			m.Reconciles[key] -= n
 		}
@@ -93,7 +93,7 @@ func (b *bench) sample(m *measured) (stop func()) {
 					m.PeakRSS, m.EndRSS = max(m.PeakRSS, u.rssBytes), u.rssBytes
 				}
 			case <-queues.C:
-				if g, err := b.operator.scrape(); err == nil { // between two operators there is none
+				if g, err := b.operator().scrape(); err == nil { // between two operators there is none
 					m.QueueDepth = max(m.QueueDepth, g.sum("workqueue_depth"))
 				}
 			}
@@ -116,7 +116,7 @@ func (b *bench) settle(ctx context.Context, m *measured, since time.Time, reache
 		every = time.Second // each look counts all members
 	}
 	return eventually(ctx, every, func() error {
-		g, err := b.operator.scrape()
+		g, err := b.operator().scrape()
 		if err != nil {
 			return err
 		}

@@ -45,7 +45,7 @@ func usageOf(pid int) (usage, error) {
 // cpu is what each program has taken so far. A program that was started anew counts from nothing.
 func (b *bench) cpu() map[string]usage {
 	all := map[string]usage{}
-	if u, err := usageOf(b.operator.cmd.Process.Pid); err == nil {
+	if u, err := usageOf(b.operator().cmd.Process.Pid); err == nil {
 		all["orgkeeper"] = u
 	}
 	for _, name := range []string{"kube-apiserver", "etcd", "kube-controller-manager"} {

@@ -13,6 +13,9 @@ func report(results []*result) string {
 		fmt.Fprintf(&b, "### %d organizations of %d members\n\n", r.Organizations, r.Members/r.Organizations)
 		fmt.Fprintf(&b, "%d members, %d workspaces, %d assignments; %d cores for everything.\n\n",
 			r.Members, r.Workspaces, r.Assignments, r.Cores)
+		if len(r.CutShort) > 0 {
+			fmt.Fprintf(&b, "Cut short and begun again, so that the part before is missing: %s.\n\n", strings.Join(r.CutShort, ", "))
+		}
 		b.WriteString(phaseTable(r) + "\n" + latencyTable(r) + "\n" + requestTable(r) + "\n")
 	}
 	b.WriteString("### Targets\n\n" + targetTable(results))

@@ -25,6 +25,10 @@ type result struct {
 	Cores         int        `json:"cores"`
 	Began         time.Time  `json:"began"`
 	Phases        []measured `json:"phases"`
+	// Begun is the phase that is being measured, or was when a run was cut short.
+	Begun string `json:"begun,omitempty"`
+	// CutShort are phases that were begun again: what the run before had done of them is missing from their times and counts.
+	CutShort []string `json:"cutShort,omitempty"`
 }
 
 // measured is what one phase took.
@@ -138,6 +142,22 @@ func (r *result) done(name string) bool { return r.phase(name) != nil }
 
 func (r *result) complete(s shape) bool {
 	return !slices.ContainsFunc(phases, func(p phase) bool { return s.has(p.name) && !r.done(p.name) })
+}
+
+// begin notes which phase is being measured.
+func (r *result) begin(dir, phase string) error {
+	if r.Begun == phase && !slices.Contains(r.CutShort, phase) {
+		r.CutShort = append(r.CutShort, phase)
+	}
+	r.Begun = phase
+	return r.write(dir)
+}
+
+// add keeps what a phase took.
+func (r *result) add(dir string, m measured) error {
+	r.Begun = ""
+	r.Phases = append(r.Phases, m)
+	return r.write(dir)
 }
 
 func (r *result) write(dir string) error { return writeJSON(filepath.Join(dir, resultFile), r) }

@@ -166,9 +166,9 @@ type person struct {
 
 // workers are the people with an assignment, an organization after the other in turn, so that the first thousand belong to
 // as many organizations as there are.
-func (s shape) workers(prefix string) []person {
+func (s shape) workers() []person {
 	var people []person
-	all := s.all(prefix)
+	all := s.all("o")
 	for i := range s.assignments {
 		for _, o := range all {
 			n := o.assigned(i)
