@@ -23,7 +23,7 @@ func main() {
 	flag.StringVar(&o.size, "size", "small", "small, medium, large or wide, or shapes such as 10x10,100x50: organizations x members")
 	flag.StringVar(&o.dir, "dir", ".bench", "directory of data, logs and results; a later run goes on with it")
 	flag.StringVar(&o.operator, "operator", "bin/orgkeeper", "the operator's binary")
-	flag.DurationVar(&o.steady, "steady", 0, "how long nothing changes in phase steady; default: 30s in size small, else 5m")
+	flag.DurationVar(&o.steady, "steady", 0, "how long nothing changes in phase steady; default: 15s in size small, 5m in most others")
 	flag.DurationVar(&o.limit, "phase-timeout", 2*time.Hour, "longest time for one phase")
 	flag.StringVar(&o.flags, "operator-flags", "", "more flags for the operator, separated by blanks")
 	flag.Parse()

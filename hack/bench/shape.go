@@ -36,8 +36,8 @@ const minute = time.Minute
 
 // sizes name the shapes that are measured together.
 var sizes = map[string][]shape{
-	"small":  {usual(10, 10, 30*time.Second), usual(100, 10, 30*time.Second)},
-	"medium": {usual(100, 50, 5*minute)},
+	"small":  {usual(100, 10, 15*time.Second)},
+	"medium": {usual(10, 10, minute), usual(100, 50, 5*minute)},
 	// The largest is about memory and restart; offboarding is measured in the others.
 	"large": {usual(1000, 20, 5*minute), huge(2000, 50)},
 	// One organization that grows: the cost of a change must not grow with the square.
