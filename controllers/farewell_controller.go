@@ -32,7 +32,7 @@ type FarewellReconciler struct{ Deps }
 
 const farewellSender = "farewell"
 
-// Reconcile sends one farewell of an organization, if one is due. The record of how that went brings it back for the next.
+// Reconcile sends one farewell of an organization, if one is due, and comes back for the next.
 func (r *FarewellReconciler) Reconcile(ctx context.Context, o *v1alpha1.Organization) (ctrl.Result, error) {
 	h, err := r.Facts.Home(ctx, o.Namespace)
 	if err != nil || h.Organization == nil || h.Organization.UID != o.UID {
@@ -56,7 +56,7 @@ func (r *FarewellReconciler) Reconcile(ctx context.Context, o *v1alpha1.Organiza
 	message, err := r.Invitations.farewell(o, record)
 	t := try{mailing: membershipMailing(sortEnd), serial: record.Serial, attempts: record.Attempts, about: record.Member, giveUp: rules.GiveUp(record.At)}
 	outcome := r.handOver(ctx, pass, t, message, err)
-	return persist(ctx, r.Deps, o, outcome, func(fresh *v1alpha1.Organization) bool {
+	result, err := persist(ctx, r.Deps, o, outcome, func(fresh *v1alpha1.Organization) bool {
 		i := position(fresh, record.UID)
 		if i < 0 || !outcome.counts(fresh.Status.Farewells[i].Serial, fresh.Status.Farewells[i].SentAt) {
 			return false
@@ -67,6 +67,10 @@ func (r *FarewellReconciler) Reconcile(ctx context.Context, o *v1alpha1.Organiza
 		}
 		return true
 	})
+	if err == nil && result.IsZero() {
+		result.RequeueAfter = afterConflict // the cache shows what was written by then
+	}
+	return result, err
 }
 
 // position is where the farewell of a member is; -1 for nowhere.
@@ -210,7 +214,7 @@ func (r *FarewellReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(farewellSender).
 		WithOptions(r.Post.workers()).
-		For(&v1alpha1.Organization{}, farewellsToTell).
+		Watches(&v1alpha1.Organization{}, unhurried, farewellsToTell).
 		WatchesRawSource(r.Post.ends(farewellSender)).
 		WatchesRawSource(r.steps.everything(watches{r.Client, r.Facts}.everyOrganization)).
 		Complete(reconciler(r.Client, r))

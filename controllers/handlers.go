@@ -182,6 +182,10 @@ func alwaysFirst(h handler.EventHandler) handler.EventHandler {
 	return overtaking{h, func(_, _ client.Object) bool { return true }, 0}
 }
 
+// unhurried wakes an object a while after it changed: when many leave at the same time, the end of their access is written first, then
+// the mails about it.
+var unhurried = overtaking{&handler.EnqueueRequestForObject{}, func(_, _ client.Object) bool { return false }, time.Second}
+
 // Create is the handler's, perhaps first in the queue: a start finds what was to go.
 func (o overtaking) Create(ctx context.Context, e event.CreateEvent, q queue) {
 	o.EventHandler.Create(ctx, e, o.into(q, e.Object, e.Object))

@@ -22,6 +22,10 @@ var (
 // severalAtOnce is for controllers of kinds that come in numbers. Each object is worked on by one worker at a time.
 var severalAtOnce = controller.Options{MaxConcurrentReconciles: 4}
 
+// manyAtOnce is for what ends access. When hundreds leave at the same time all controllers want to write, and an API server at its
+// limit serves each request alike: who asks more at a time is served more.
+var manyAtOnce = controller.Options{MaxConcurrentReconciles: 16}
+
 // watches finds what a change concerns. It reads from the cache, by index. An error there means that the cache is being
 // stopped; nothing is to be woken then.
 type watches struct {

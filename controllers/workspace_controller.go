@@ -226,7 +226,7 @@ func (r *WorkspaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	policies := &policyWatch{state: r.Facts.Guard}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspace").
-		WithOptions(severalAtOnce).
+		WithOptions(manyAtOnce).
 		For(&v1alpha1.Workspace{}, ignoreClaim).
 		Watches(&v1alpha1.Workspace{}, ownRemoval, terminationMatters).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.workspaces, w.allWorkspaces)).

@@ -70,8 +70,12 @@ func measure(ctx context.Context, o options, s shape) (*result, error) {
 		return nil, err
 	}
 	r, err := openResult(dir, s)
-	if err != nil || r.complete(s) {
-		return r, err
+	if err != nil {
+		return nil, err
+	}
+	if r.complete(s) {
+		say("%s: measured on %s at revision %s; remove %s to measure anew", s, r.Began.Format(time.DateTime), r.Revision, dir)
+		return r, nil
 	}
 	b, err := start(ctx, o, s, dir)
 	if err != nil {
