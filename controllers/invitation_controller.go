@@ -41,6 +41,9 @@ const invitationSender = "invitation"
 // Reconcile sends the invitation of one member, or its reminder, if it is due, its organization's share leaves room for it,
 // and mails can be sent at all.
 func (r *InvitationReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMember) (ctrl.Result, error) {
+	if m.Status.State == "" { // their own controller claims them first, and wakes us by saying where they stand
+		return ctrl.Result{}, nil
+	}
 	h, err := r.Facts.Home(ctx, m.Namespace)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -221,7 +224,7 @@ func (r *InvitationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(invitationSender).
 		WithOptions(r.Post.workers()).
-		For(&v1alpha1.OrgMember{}, onceJudged).
+		For(&v1alpha1.OrgMember{}, ignoreActivity).
 		Watches(&v1alpha1.Organization{}, w.organizationChanged(w.members, w.memberNamed)).
 		Watches(&v1alpha1.Organization{}, w.rulesChanged(invitationRules)).
 		Watches(&v1alpha1.Organization{}, w.subscriptionChanged(w.members)).

@@ -3,6 +3,7 @@ package controllers_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,10 +37,17 @@ func TestAssignmentToAWorkspaceThatNeverHadANamespace(t *testing.T) {
 	h.comesTo(a, "False/WorkspaceNotReady", map[string]string{"web": "WorkspaceNotReady"})
 }
 
-// gate is open once a condition holds.
-type gate struct{ holds func(context.Context) bool }
+// gate is open once a condition holds, and as long as there is none: other tests have Workspaces, too.
+type gate struct {
+	condition atomic.Pointer[func(context.Context) bool]
+}
 
-func (g *gate) after(holds func(context.Context) bool) { g.holds = holds }
+func (g *gate) after(holds func(context.Context) bool) { g.condition.Store(&holds) }
+
+func (g *gate) open(ctx context.Context) bool {
+	condition := g.condition.Load()
+	return condition == nil || (*condition)(ctx)
+}
 
 // judgesLate writes the status of a Workspace once the gate is open.
 type judgesLate struct {
@@ -60,7 +68,7 @@ func (w lateJudgement) Patch(ctx context.Context, o client.Object, patch client.
 	if _, workspace := o.(*v1alpha1.Workspace); workspace {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		for tick := time.NewTicker(10 * time.Millisecond); !w.gate.holds(ctx); {
+		for tick := time.NewTicker(10 * time.Millisecond); !w.gate.open(ctx); {
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("what the judgement waits for does not come: %w", ctx.Err())

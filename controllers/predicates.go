@@ -17,28 +17,9 @@ import (
 
 // onUpdate lets every creation and deletion through, and those updates that matter.
 func onUpdate[T client.Object](matters func(before, after T) bool) builder.Predicates {
-	return builder.WithPredicates(updates(matters))
-}
-
-func updates[T client.Object](matters func(before, after T) bool) predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	return builder.WithPredicates(predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return matters(e.ObjectOld.(T), e.ObjectNew.(T))
-	}}
-}
-
-// exceptActivity: everything but our own claim, and the note of a member's last activity, which changes often and alone. It matters
-// to who was dormant: they are not any more.
-func exceptActivity(before, after *v1alpha1.OrgMember) bool {
-	if claims(before, after) {
-		return false
-	}
-	if before.Status.LastActiveTime.Equal(after.Status.LastActiveTime) ||
-		meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionDormant) {
-		return true
-	}
-	active := before.DeepCopy()
-	active.Status.LastActiveTime, active.ResourceVersion = after.Status.LastActiveTime, after.ResourceVersion
-	return !equality.Semantic.DeepEqual(active, after)
+	}})
 }
 
 var (
@@ -51,13 +32,20 @@ var (
 	// ignoreClaim: everything but our own claim on an object, which the same reconcile goes on from.
 	ignoreClaim = onUpdate(func(before, after client.Object) bool { return !claims(before, after) })
 
-	ignoreActivity = onUpdate(exceptActivity)
-
-	// onceJudged: ignoreActivity, and of new members only what comes after their own controller has said where they stand: both
-	// would write at the same moment.
-	onceJudged = builder.WithPredicates(updates(exceptActivity), predicate.NewPredicateFuncs(func(o client.Object) bool {
-		return o.(*v1alpha1.OrgMember).Status.State != ""
-	}))
+	// ignoreActivity: ignoreClaim, and not the note of a member's last activity, which changes often and alone. It matters to who
+	// was dormant: they are not any more.
+	ignoreActivity = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
+		if claims(before, after) {
+			return false
+		}
+		if before.Status.LastActiveTime.Equal(after.Status.LastActiveTime) ||
+			meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionDormant) {
+			return true
+		}
+		active := before.DeepCopy()
+		active.Status.LastActiveTime, active.ResourceVersion = after.Status.LastActiveTime, after.ResourceVersion
+		return !equality.Semantic.DeepEqual(active, after)
+	})
 
 	// ignoreMails: everything but the count of mails, the farewells and the mails about the subscription, which the senders keep
 	// there and which change with each mail.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -53,12 +54,24 @@ func candidate(t *testing.T, change func(*controllers.Deps)) (*home, *v1alpha1.O
 	h.found()
 	mia := h.member("mia", v1alpha1.RoleMember)
 	h.create(mia)
-	h.eventually("the cache shows them", func() error {
+	h.eventually("the cache shows the organization", func() error {
 		seen, err := h.deps.Facts.Home(t.Context(), h.name)
 		if err != nil || seen.Organization == nil {
 			return fmt.Errorf("no organization: %w", err)
 		}
-		return h.deps.Client.Get(t.Context(), client.ObjectKeyFromObject(mia), &v1alpha1.OrgMember{})
+		return nil
+	})
+	// As her own controller leaves her.
+	pending := client.RawPatch(types.MergePatchType, []byte(`{"status":{"state":"Pending","role":"Member"}}`))
+	if err := admin.Status().Patch(t.Context(), mia, pending); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("the cache shows her", func() error {
+		seen := &v1alpha1.OrgMember{}
+		if err := h.deps.Client.Get(t.Context(), client.ObjectKeyFromObject(mia), seen); err != nil || seen.Status.State == "" {
+			return fmt.Errorf("not yet: %w", err)
+		}
+		return nil
 	})
 	return h, mia
 }
