@@ -228,10 +228,10 @@ func (b *bench) declaredObjects(ctx context.Context) (int, error) {
 	return count, nil
 }
 
-// offboard deletes homes, and waits until nothing of them is left.
+// offboard deletes some homes, and waits until nothing of them is left.
 func (b *bench) offboard(ctx context.Context, m *measured) error {
 	all := b.all("o")
-	all = all[:min(100, len(all))]
+	all = all[:min(20, len(all))]
 	m.Unit, m.Units = "organizations", len(all)
 	began := time.Now()
 	err := parallel(ctx, pipelines, all, func(ctx context.Context, o organization) error {
