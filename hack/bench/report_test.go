@@ -139,7 +139,7 @@ func TestReport(t *testing.T) {
 
 func TestShapes(t *testing.T) {
 	for size, want := range map[string]string{
-		"small": "[10x10 100x10]", "medium": "[100x50]", "large": "[1000x20 2000x50]", "wide": "[1x100 1x1000 1x10000]", "10x10,2x5": "[10x10 2x5]",
+		"small": "[100x10]", "medium": "[10x10 100x50]", "large": "[1000x20 2000x50]", "wide": "[1x100 1x1000 1x10000]", "10x10,2x5": "[10x10 2x5]",
 	} {
 		shapes, err := shapesOf(size)
 		if got := fmt.Sprint(shapes); err != nil || got != want {

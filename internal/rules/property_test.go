@@ -78,6 +78,8 @@ type world struct {
 	owned bool
 	// seated are the people who had a seat after the step before.
 	seated map[string]bool
+	// held are those on record as Pending under an invitation.
+	held map[string]bool
 }
 
 // link is a mail that went out.

@@ -61,7 +61,8 @@ func (w *world) owns(m *v1alpha1.OrgMember) bool {
 	return m.Name == w.home().Owner || m.Name == o.Spec.Owner && (o.Status.Owner == "" || o.Status.Owner == m.Name)
 }
 
-// checkSeats wants nobody but the owner to come in when there is no seat for them, and nobody to be put out for want of one.
+// checkSeats wants nobody but the owner to come in when there is no seat for them, and nobody to be put out for want of one. Whose
+// invitation ran out holds the seat until that is on record, and may be asked again until then.
 func (w *world) checkSeats(t *rapid.T, h rules.Home) {
 	seated := map[string]bool{}
 	if use := w.organization.Status.Seats; use != nil {
@@ -70,20 +71,22 @@ func (w *world) checkSeats(t *rapid.T, h rules.Home) {
 		}
 	}
 	var came []string
+	held := map[string]bool{}
 	for i := range w.members {
 		m := &w.members[i]
+		held[m.Name] = m.Status.State == v1alpha1.StatePending && m.Status.Invitation != nil && m.Status.DeclinedAt == nil
 		if !w.hasSeat(h, m) {
 			continue
 		}
 		seated[m.Name] = true
-		if !w.seated[m.Name] && !w.owns(m) {
+		if !w.seated[m.Name] && !w.held[m.Name] && !w.owns(m) {
 			came = append(came, m.Name)
 		}
 	}
 	if limit := int(w.subscription().Seats); limit > 0 && w.seated != nil && len(came) > 0 && len(seated) > limit {
 		t.Fatalf("%v came in, and %d have %d seats: %+v", came, len(seated), limit, w.organization.Status.Seats)
 	}
-	w.seated = seated
+	w.seated, w.held = seated, held
 }
 
 // hasSeat is the law: Active, or Pending with an invitation that can be accepted.

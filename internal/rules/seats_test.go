@@ -129,9 +129,9 @@ func TestSaysWhatHelps(t *testing.T) {
 
 // Nobody who is offered a seat has access before it is on record that they took it.
 func TestNoAccessBeforeTheRecord(t *testing.T) {
-	h, m := home(seats(3, 3, "mia")), member("mia", withoutAsking)
+	h := home(seats(3, 3, "mia"))
 	for recorded, active := range map[v1alpha1.MemberState]bool{v1alpha1.StatePending: false, v1alpha1.StateActive: true} {
-		m.Status.State, m.Status.AcceptedAt = recorded, nil
+		m := member("mia", withoutAsking, state(recorded))
 		if active {
 			accepted(m) // which the same write says
 		}
