@@ -47,7 +47,15 @@ func (r *FarewellReconciler) Reconcile(ctx context.Context, o *v1alpha1.Organiza
 		return r.wakeAt(at), err
 	}
 	defer pass.leave()
-	o = h.Organization // that which the record was made from
+	result, err := r.send(ctx, pass, h.Organization, record) // that which the record was made from
+	if err == nil && result.IsZero() {
+		result.RequeueAfter = afterConflict // the cache shows what was written by then
+	}
+	return result, err
+}
+
+// send records a try, sends, and records the outcome.
+func (r *FarewellReconciler) send(ctx context.Context, pass *pass, o *v1alpha1.Organization, record *v1alpha1.Farewell) (ctrl.Result, error) {
 	before := o.DeepCopy()
 	o.Status.Farewells[position(o, record.UID)] = *record
 	if err := r.patchStatus(ctx, before, o); err != nil {
@@ -56,7 +64,7 @@ func (r *FarewellReconciler) Reconcile(ctx context.Context, o *v1alpha1.Organiza
 	message, err := r.Invitations.farewell(o, record)
 	t := try{mailing: membershipMailing(sortEnd), serial: record.Serial, attempts: record.Attempts, about: record.Member, giveUp: rules.GiveUp(record.At)}
 	outcome := r.handOver(ctx, pass, t, message, err)
-	result, err := persist(ctx, r.Deps, o, outcome, func(fresh *v1alpha1.Organization) bool {
+	return persist(ctx, r.Deps, o, outcome, func(fresh *v1alpha1.Organization) bool {
 		i := position(fresh, record.UID)
 		if i < 0 || !outcome.counts(fresh.Status.Farewells[i].Serial, fresh.Status.Farewells[i].SentAt) {
 			return false
@@ -67,10 +75,6 @@ func (r *FarewellReconciler) Reconcile(ctx context.Context, o *v1alpha1.Organiza
 		}
 		return true
 	})
-	if err == nil && result.IsZero() {
-		result.RequeueAfter = afterConflict // the cache shows what was written by then
-	}
-	return result, err
 }
 
 // position is where the farewell of a member is; -1 for nowhere.
