@@ -121,11 +121,11 @@ func start(ctx context.Context, o options, s shape, dir string) (*bench, error) 
 	return b, nil
 }
 
-// install installs orgkeeper once.
+// install installs orgkeeper once, and waits for a control plane that is started again.
 func (b *bench) install(ctx context.Context) error {
 	mark := filepath.Join(b.dir, "installed")
 	if _, err := os.Stat(mark); err == nil {
-		return nil
+		return b.plane.AwaitMembers(ctx, "bench")
 	}
 	if err := b.plane.Install(ctx); err != nil {
 		return err

@@ -18,7 +18,7 @@ const installTimeout = time.Minute
 // looks every five seconds), the second is then one Organization too many.
 const (
 	probes       = "orgkeeper-probes"
-	probeMember  = `{apiVersion: orgkeeper.dev/v1alpha1, kind: OrgMember, metadata: {name: probe, namespace: ` + probes + `}, spec: {email: probe@acme.example}}`
+	probeMember  = `{apiVersion: orgkeeper.dev/v1alpha1, kind: OrgMember, metadata: {name: probe}, spec: {email: probe@acme.example}}`
 	probeFirst   = `{apiVersion: orgkeeper.dev/v1alpha1, kind: Organization, metadata: {name: first, namespace: ` + probes + `}, spec: {owner: nobody}}`
 	probeSecond  = `{apiVersion: orgkeeper.dev/v1alpha1, kind: Organization, metadata: {name: second, namespace: ` + probes + `}, spec: {owner: nobody}}`
 	policyDenied = "ValidatingAdmissionPolicy"
@@ -40,19 +40,13 @@ func (c *Cluster) AwaitPolicies(ctx context.Context) error {
 	if _, err := c.Run(ctx, "create", "namespace", probes); err != nil {
 		return err
 	}
-	err := c.poll(ctx, func() error {
-		if _, err := c.Create(ctx, probeMember, "--dry-run=server"); err != nil {
-			return err
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("members are not let in: %w", err)
+	if err := c.AwaitMembers(ctx, probes); err != nil {
+		return err
 	}
 	if _, err := c.Create(ctx, probeFirst); err != nil {
 		return err
 	}
-	err = c.poll(ctx, func() error {
+	err := c.poll(ctx, func() error {
 		_, err := c.Create(ctx, probeSecond, "--dry-run=server")
 		if err != nil && strings.Contains(err.Error(), policyDenied) {
 			return nil
@@ -64,6 +58,21 @@ func (c *Cluster) AwaitPolicies(ctx context.Context) error {
 	}
 	_, err = c.Run(ctx, "delete", "namespace", probes, "--wait=false")
 	return err
+}
+
+// AwaitMembers returns when members are let into a namespace. A kube-apiserver that was just started, with our policies in
+// its store, refuses every write they judge until it has found the kind of their parameters: it looks every 30 seconds.
+func (c *Cluster) AwaitMembers(ctx context.Context, namespace string) error {
+	ctx, cancel := context.WithTimeout(ctx, installTimeout)
+	defer cancel()
+	err := c.poll(ctx, func() error {
+		_, err := c.Create(ctx, probeMember, "--namespace", namespace, "--dry-run=server")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("members are not let in: %w", err)
+	}
+	return nil
 }
 
 // Create creates an object given as YAML, as cluster-admin unless flags say otherwise.
