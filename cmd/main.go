@@ -74,7 +74,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	policies, err := facts.NewPolicies(mgr.GetClient())
+	policies, err := facts.CachedPolicies(ctx, mgr.GetCache())
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func run(ctx context.Context, o options) error {
 	},
 		append(events,
 			reloader{name: "invitation keys", reload: invitations.Keys.Reload, clock: clock.RealClock{}},
-			serve("ops", o.metricsAddress, ops(mgr.GetCache(), reader.Guard, post.Outage)))...,
+			serve("ops", o.metricsAddress, ops(mgr.GetCache(), reader.Guard, post.Outage)), saveMemory{})...,
 	); err != nil {
 		return err
 	}

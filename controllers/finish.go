@@ -182,6 +182,9 @@ func (d Deps) wakeAt(at time.Time) ctrl.Result {
 // claim makes an object ours before anything is done for it: the finalizer, so that nothing it gave is left behind, and
 // the Organization as its owner, so that it goes with the organization.
 func (d Deps) claim(ctx context.Context, h rules.Home, obj client.Object, finalizer string) error {
+	if controllerutil.ContainsFinalizer(obj, finalizer) && owned(obj) {
+		return nil // nearly always
+	}
 	before := obj.DeepCopyObject().(client.Object)
 	controllerutil.AddFinalizer(obj, finalizer)
 	if h.Live() && h.Organization.UID != obj.GetUID() && !owned(obj) {

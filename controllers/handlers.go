@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
-	"github.com/orgkeeper/orgkeeper/internal/facts"
 	"github.com/orgkeeper/orgkeeper/internal/rbac"
 )
 
@@ -134,7 +133,7 @@ func (w watches) subjectsChanged() handler.EventHandler {
 			return
 		}
 		for _, user := range rbac.Differ(before, after) {
-			members, err := w.facts.MembersBy(ctx, home, facts.IndexUsername, user)
+			members, err := w.facts.MembersByUsername(ctx, home, user)
 			if err != nil {
 				return
 			}

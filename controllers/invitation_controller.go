@@ -44,6 +44,9 @@ func (r *InvitationReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMem
 	if m.Status.State == "" { // their own controller claims them first, and wakes us by saying where they stand
 		return ctrl.Result{}, nil
 	}
+	if rules.Joined(m) { // nothing is ever due to them, whatever the rest of the home says
+		return ctrl.Result{}, r.settle(ctx, m, nil, rules.Never)
+	}
 	h, err := r.Facts.Home(ctx, m.Namespace)
 	if err != nil {
 		return ctrl.Result{}, err

@@ -105,7 +105,7 @@ func (o *operator) start(t *testing.T) {
 	o.deps = o.dependencies(t, mgr)
 	ctx, cancel := context.WithCancel(context.Background())
 	if o.idle {
-		err = facts.AddIndexes(ctx, mgr.GetFieldIndexer(), "")
+		err = facts.AddIndexes(ctx, facts.Lean{Cache: mgr.GetCache()})
 	} else {
 		err = controllers.Setup(ctx, mgr, o.deps)
 	}
@@ -145,7 +145,7 @@ func (o *operator) dependencies(t *testing.T, mgr manager.Manager) controllers.D
 	if err != nil {
 		t.Fatal(err)
 	}
-	policies, err := facts.NewPolicies(mgr.GetClient())
+	policies, err := facts.CachedPolicies(t.Context(), mgr.GetCache())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
-	"github.com/orgkeeper/orgkeeper/internal/facts"
 	"github.com/orgkeeper/orgkeeper/internal/rbac"
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
@@ -202,7 +201,7 @@ func (r *OrgMemberReconciler) confirmNotOwner(ctx context.Context, h rules.Home,
 
 // hasHeir says whether another member that stays has the same username, and has access of their own.
 func (r *OrgMemberReconciler) hasHeir(ctx context.Context, m *v1alpha1.OrgMember, username string) (bool, error) {
-	others, err := r.Facts.MembersBy(ctx, m.Namespace, facts.IndexUsername, username)
+	others, err := r.Facts.MembersByUsername(ctx, m.Namespace, username)
 	if err != nil {
 		return false, err
 	}

@@ -2,11 +2,8 @@ package controllers
 
 import (
 	"context"
-	"maps"
-	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -57,32 +54,10 @@ func CacheOptions() cache.Options {
 	}}
 }
 
-// slim drops the record of who wrote what, and annotations but ours. Only for RoleBindings they stay: these are written
-// whole, all else by patches of what changed.
-func slim(o any) (any, error) {
-	object, err := meta.Accessor(o)
-	if err != nil {
-		return o, nil //nolint:nilerr // a mark of the informer's own, which stays as it is
-	}
-	object.SetManagedFields(nil)
-	if _, whole := o.(*rbacv1.RoleBinding); !whole {
-		annotations := object.GetAnnotations()
-		maps.DeleteFunc(annotations, func(key, _ string) bool { return !strings.HasPrefix(key, v1alpha1.GroupVersion.Group+"/") })
-		object.SetAnnotations(annotations)
-	}
-	return o, nil
-}
-
 // Setup adds the indexes and the controllers to a manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
-	if err := facts.AddIndexes(ctx, mgr.GetFieldIndexer(), d.Facts.UsernamePrefix); err != nil {
+	if err := facts.AddIndexes(ctx, facts.Lean{Cache: mgr.GetCache()}); err != nil {
 		return err
-	}
-	// Every replica asks for them; only the leader's controllers below would fill the cache with them at the start.
-	for _, kind := range []client.Object{policyKind, policyBindingKind} {
-		if _, err := mgr.GetCache().GetInformer(ctx, kind); err != nil {
-			return err
-		}
 	}
 	d.steps = &clockSteps{clock: d.Clock, steady: d.Steady}
 	for _, setup := range []func(ctrl.Manager) error{

@@ -136,7 +136,7 @@ func (l *lab) replica(t testing.TB, interval time.Duration) *Tracker {
 	mgr, err := ctrl.NewManager(l.rights, ctrl.Options{Scheme: l.scheme, Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"}})
 	check(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	check(t, facts.AddIndexes(ctx, mgr.GetFieldIndexer(), ""))
+	check(t, facts.AddIndexes(ctx, facts.Lean{Cache: mgr.GetCache()}))
 	metrics, err := NewMetrics(prometheus.NewRegistry())
 	check(t, err)
 	tracker := NewTracker(TrackerConfig{

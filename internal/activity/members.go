@@ -21,7 +21,7 @@ func Members(from facts.Reader) func(ctx context.Context, namespace, username st
 		}
 		var found []*v1alpha1.OrgMember
 		for _, home := range homes {
-			members, err := from.MembersBy(ctx, home, facts.IndexUsername, username)
+			members, err := from.MembersByUsername(ctx, home, username)
 			if err != nil {
 				return nil, err
 			}

@@ -69,7 +69,7 @@ func (r Reader) standings(ctx context.Context, h rules.Home, asked int) (func(na
 
 // AccessOf is what Access says of one user. It looks at nobody else, and so costs the same however many work there.
 func (r Reader) AccessOf(ctx context.Context, h rules.Home, w *v1alpha1.Workspace, username string) (v1alpha1.Access, error) {
-	members, err := r.MembersBy(ctx, h.Namespace, IndexUsername, username)
+	members, err := r.MembersByUsername(ctx, h.Namespace, username)
 	if err != nil {
 		return "", err
 	}

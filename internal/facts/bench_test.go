@@ -129,13 +129,16 @@ func cached(b *testing.B, objects []client.Object) facts.Reader {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := facts.AddIndexes(b.Context(), all, ""); err != nil {
+	if err := facts.AddIndexes(b.Context(), facts.Lean{Cache: all}); err != nil {
 		b.Fatal(err)
 	}
 	namespaces := &metav1.PartialObjectMetadata{}
 	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	for _, kind := range []client.Object{namespaces, &v1alpha1.Organization{}, &rbacv1.RoleBinding{},
-		&admissionregistrationv1.ValidatingAdmissionPolicy{}, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}} {
+	policies, err := facts.CachedPolicies(b.Context(), all)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, kind := range []client.Object{namespaces, &v1alpha1.Organization{}, &rbacv1.RoleBinding{}} {
 		if _, err := all.GetInformer(b.Context(), kind, cache.BlockUntilSynced(false)); err != nil {
 			b.Fatal(err)
 		}
@@ -143,10 +146,6 @@ func cached(b *testing.B, objects []client.Object) facts.Reader {
 	go func() { _ = all.Start(b.Context()) }()
 	if !all.WaitForCacheSync(b.Context()) {
 		b.Fatal("the cache was not filled")
-	}
-	policies, err := facts.NewPolicies(all)
-	if err != nil {
-		b.Fatal(err)
 	}
 	return facts.Reader{Reader: all, Clock: clocktesting.NewFakePassiveClock(now), Guard: policies.State}
 }
@@ -218,7 +217,7 @@ func BenchmarkFacts(b *testing.B) {
 // BenchmarkIndex is what each write of a member costs the cache, before and after.
 func BenchmarkIndex(b *testing.B) {
 	all := indexes{}
-	if err := facts.AddIndexes(b.Context(), all, ""); err != nil {
+	if err := facts.AddIndexes(b.Context(), all); err != nil {
 		b.Fatal(err)
 	}
 	m := member("acme", "mia", described)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -124,6 +125,41 @@ func (r Reader) MembersBy(ctx context.Context, namespace, index, key string) ([]
 		return nil, fmt.Errorf("list members of %s by %s: %w", namespace, index, err)
 	}
 	return members.Items, nil
+}
+
+// MembersByUsername lists the members of a home with a username as of rules.Username. They are the cache's own: do not change them.
+func (r Reader) MembersByUsername(ctx context.Context, namespace, username string) ([]v1alpha1.OrgMember, error) {
+	members, err := r.MembersBy(ctx, namespace, IndexUsername, username)
+	if err != nil {
+		return nil, err
+	}
+	email, maybe := strings.CutPrefix(username, r.UsernamePrefix)
+	if key := rules.EmailKey(v1alpha1.EmailAddress(email)); maybe && key != "" {
+		others, err := r.MembersBy(ctx, namespace, IndexEmail, key)
+		if err != nil {
+			return nil, err
+		}
+		for i := range others {
+			if o := &others[i]; o.Spec.Username == "" && rules.Username(o, r.UsernamePrefix) == username {
+				members = append(members, *o)
+			}
+		}
+	}
+	return members, nil
+}
+
+// MemberByUID finds a member in all homes; nil when there is none. It is the cache's own: do not change it.
+func (r Reader) MemberByUID(ctx context.Context, uid string) (*v1alpha1.OrgMember, error) {
+	var members v1alpha1.OrgMemberList
+	if err := r.List(ctx, &members, client.MatchingFields{IndexUID: uidKey(uid)}, shared); err != nil {
+		return nil, fmt.Errorf("find a member by UID: %w", err)
+	}
+	for i := range members.Items {
+		if string(members.Items[i].UID) == uid {
+			return &members.Items[i], nil
+		}
+	}
+	return nil, nil
 }
 
 // Members lists all members of a home. They are the cache's own: do not change them.
@@ -286,5 +322,5 @@ func (r Reader) SameEmail(ctx context.Context, m *v1alpha1.OrgMember) ([]v1alpha
 
 // SameUsername lists the members of the home with a member's username, itself included.
 func (r Reader) SameUsername(ctx context.Context, m *v1alpha1.OrgMember) ([]v1alpha1.OrgMember, error) {
-	return r.MembersBy(ctx, m.Namespace, IndexUsername, rules.Username(m, r.UsernamePrefix))
+	return r.MembersByUsername(ctx, m.Namespace, rules.Username(m, r.UsernamePrefix))
 }

@@ -33,7 +33,7 @@ func reader(t *testing.T, objects ...client.Object) facts.Reader {
 		}
 	}
 	all := indexes{}
-	if err := facts.AddIndexes(t.Context(), all, ""); err != nil {
+	if err := facts.AddIndexes(t.Context(), all); err != nil {
 		t.Fatal(err)
 	}
 	b := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...)

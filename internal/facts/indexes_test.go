@@ -30,7 +30,7 @@ func (i indexes) IndexField(_ context.Context, kind client.Object, name string, 
 
 func TestIndexes(t *testing.T) {
 	all := indexes{}
-	if err := facts.AddIndexes(t.Context(), all, "oidc:"); err != nil {
+	if err := facts.AddIndexes(t.Context(), all); err != nil {
 		t.Fatal(err)
 	}
 	const member, assignment, workspace = "*v1alpha1.OrgMember ", "*v1alpha1.WorkspaceAssignment ", "*v1alpha1.Workspace "
@@ -55,10 +55,10 @@ func TestIndexes(t *testing.T) {
 	}{
 		{"emails are found in whatever case", member + facts.IndexEmail, joe, []string{"joe@acme.example"}},
 		{"a robot without an email is nobody's duplicate", member + facts.IndexEmail, ci, nil},
-		{"the default username has the prefix", member + facts.IndexUsername, joe, []string{"oidc:Joe@Acme.example"}},
-		{"a declared username has not", member + facts.IndexUsername, ci, []string{"system:serviceaccount:acme--web:ci"}},
+		{"the default username is found by the email", member + facts.IndexUsername, joe, nil},
+		{"a declared username by itself", member + facts.IndexUsername, ci, []string{"system:serviceaccount:acme--web:ci"}},
 		{"by role", member + facts.IndexRole, joe, []string{"Admin"}},
-		{"by UID", member + facts.IndexUID, joe, []string{"uid-joe"}},
+		{"by the beginning of the UID", member + facts.IndexUID, joe, []string{"uid"}},
 		{"who stays is not leaving", member + facts.IndexLeaving, joe, nil},
 		{"who leaves is", member + facts.IndexLeaving, leaves, []string{facts.Leaving}},
 		{"a person is no robot", member + facts.IndexRobot, joe, nil},
@@ -92,7 +92,7 @@ func TestIndexes(t *testing.T) {
 }
 
 func TestAddIndexesTellsWhichFailed(t *testing.T) {
-	err := facts.AddIndexes(t.Context(), broken{}, "")
+	err := facts.AddIndexes(t.Context(), broken{})
 	if err == nil || err.Error() != "index *v1alpha1.OrgMember by emailKey: no" {
 		t.Errorf("err = %v", err)
 	}

@@ -2,11 +2,13 @@ package facts
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/config/policy"
@@ -16,56 +18,100 @@ import (
 // Policies says whether the admission policies are installed as shipped, whenever asked: from the cache, so that the first
 // to ask after a start knows already, and nothing has to be remembered.
 type Policies struct {
-	reader  client.Reader
-	shipped guard.Set
+	policies, bindings Store
+	shipped            guard.Set
 
 	mu sync.Mutex
-	// seen are the versions that state was found from. Whoever asks again before one changes pays next to nothing.
-	seen  string
+	// seen are the cache's objects that state was found from, which are others as soon as one changes. Whoever asks again
+	// before pays next to nothing: every look at every member does.
+	seen  []any
 	state guard.State
 }
 
-// NewPolicies compares what a cache shows with what is shipped.
-func NewPolicies(cache client.Reader) (*Policies, error) {
+// Store is where a cache keeps its objects of one kind: an informer's, by name.
+type Store interface {
+	// GetByKey returns the cache's own object, which nobody changes.
+	GetByKey(name string) (object any, exists bool, err error)
+}
+
+// NewPolicies compares what two stores hold with what is shipped.
+func NewPolicies(policies, bindings Store) (*Policies, error) {
 	shipped, err := policy.Shipped()
-	return &Policies{reader: cache, shipped: shipped}, err
+	return &Policies{policies: policies, bindings: bindings, shipped: shipped}, err
+}
+
+// CachedPolicies is NewPolicies with the stores of a cache, which need not have been started yet. Every replica asks for them: the
+// controllers of the leader alone would fill the cache with them only at their start.
+func CachedPolicies(ctx context.Context, from cache.Informers) (*Policies, error) {
+	policies, err1 := storeOf(ctx, from, &guard.Policy{})
+	bindings, err2 := storeOf(ctx, from, &guard.Binding{})
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	return NewPolicies(policies, bindings)
+}
+
+// synced is a store that says nothing before it knows everything.
+type synced struct {
+	toolscache.SharedIndexInformer
+	kind string
+}
+
+func storeOf(ctx context.Context, from cache.Informers, kind client.Object) (Store, error) {
+	informer, err := from.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, err
+	}
+	shared, ok := informer.(toolscache.SharedIndexInformer)
+	if !ok {
+		return nil, fmt.Errorf("the informer of %T has no store: %T", kind, informer)
+	}
+	return synced{shared, fmt.Sprintf("%T", kind)}, nil
+}
+
+func (s synced) GetByKey(name string) (any, bool, error) {
+	if !s.HasSynced() {
+		return nil, false, fmt.Errorf("the cache does not know every %s yet", s.kind)
+	}
+	return s.GetStore().GetByKey(name)
 }
 
 // State is whether all policies and bindings are as shipped.
-func (p *Policies) State(ctx context.Context) (guard.State, error) {
-	installed := guard.Set{Policies: make([]guard.Policy, 0, len(p.shipped.Policies)), Bindings: make([]guard.Binding, 0, len(p.shipped.Bindings))}
-	var versions strings.Builder
+func (p *Policies) State(context.Context) (guard.State, error) {
+	now := make([]any, 0, len(p.shipped.Policies)+len(p.shipped.Bindings))
+	look := func(store Store, name string) error {
+		o, _, err := store.GetByKey(name)
+		now = append(now, o)
+		return err
+	}
 	for i := range p.shipped.Policies {
-		var o guard.Policy
-		if found, err := p.get(ctx, p.shipped.Policies[i].Name, &o, &versions); err != nil {
+		if err := look(p.policies, p.shipped.Policies[i].Name); err != nil {
 			return guard.State{}, err
-		} else if found {
-			installed.Policies = append(installed.Policies, o)
 		}
 	}
 	for i := range p.shipped.Bindings {
-		var o guard.Binding
-		if found, err := p.get(ctx, p.shipped.Bindings[i].Name, &o, &versions); err != nil {
+		if err := look(p.bindings, p.shipped.Bindings[i].Name); err != nil {
 			return guard.State{}, err
-		} else if found {
-			installed.Bindings = append(installed.Bindings, o)
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.seen != versions.String() {
-		p.seen, p.state = versions.String(), guard.Compare(p.shipped, installed)
+	if !slices.Equal(p.seen, now) {
+		p.seen, p.state = now, guard.Compare(p.shipped, setOf(now))
 	}
 	return p.state, nil
 }
 
-func (p *Policies) get(ctx context.Context, name string, into client.Object, versions *strings.Builder) (bool, error) {
-	err := p.reader.Get(ctx, client.ObjectKey{Name: name}, into, shared)
-	if client.IgnoreNotFound(err) != nil {
-		return false, fmt.Errorf("get %T %s: %w", into, name, err)
+// setOf are the objects among those that were looked for.
+func setOf(objects []any) guard.Set {
+	var s guard.Set
+	for _, o := range objects {
+		switch o := o.(type) {
+		case *guard.Policy:
+			s.Policies = append(s.Policies, *o)
+		case *guard.Binding:
+			s.Bindings = append(s.Bindings, *o)
+		}
 	}
-	for _, part := range []string{string(into.GetUID()), "/", into.GetResourceVersion(), " "} {
-		versions.WriteString(part)
-	}
-	return !apierrors.IsNotFound(err), nil
+	return s
 }

@@ -4,9 +4,8 @@ import (
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/orgkeeper/orgkeeper/config/policy"
 	"github.com/orgkeeper/orgkeeper/internal/facts"
@@ -14,12 +13,8 @@ import (
 
 // Each answer is about what the cache shows at that moment, although it is worked out only when something changed.
 func TestPolicies(t *testing.T) {
-	scheme := runtime.NewScheme()
-	if err := admissionregistrationv1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	cache := fake.NewClientBuilder().WithScheme(scheme).Build()
-	policies, err := facts.NewPolicies(cache)
+	heldPolicies, heldBindings := toolscache.NewStore(toolscache.MetaNamespaceKeyFunc), toolscache.NewStore(toolscache.MetaNamespaceKeyFunc)
+	policies, err := facts.NewPolicies(heldPolicies, heldBindings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,31 +35,32 @@ func TestPolicies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []client.Object
-	for i := range shipped.Policies {
-		all = append(all, &shipped.Policies[i])
-	}
-	for i := range shipped.Bindings {
-		all = append(all, &shipped.Bindings[i])
-	}
-	for i, o := range all {
-		if err := cache.Create(t.Context(), o); err != nil {
+	count, all := 0, len(shipped.Policies)+len(shipped.Bindings)
+	add := func(to toolscache.Store, o client.Object) {
+		t.Helper()
+		if err := to.Add(o); err != nil {
 			t.Fatal(err)
 		}
-		comes("after "+o.GetName(), i == len(all)-1)
+		count++
+		comes("after "+o.GetName(), count == all)
+	}
+	for i := range shipped.Policies {
+		add(heldPolicies, &shipped.Policies[i])
+	}
+	for i := range shipped.Bindings {
+		add(heldBindings, &shipped.Bindings[i])
 	}
 	altered := shipped.Bindings[0].DeepCopy()
 	altered.Spec.ValidationActions = []admissionregistrationv1.ValidationAction{admissionregistrationv1.Warn}
-	if err := cache.Update(t.Context(), altered); err != nil {
+	if err := heldBindings.Update(altered); err != nil {
 		t.Fatal(err)
 	}
 	comes("a binding is altered", false)
-	altered.Spec = shipped.Bindings[0].Spec
-	if err := cache.Update(t.Context(), altered); err != nil {
+	if err := heldBindings.Update(shipped.Bindings[0].DeepCopy()); err != nil {
 		t.Fatal(err)
 	}
 	comes("and as before", true)
-	if err := cache.Delete(t.Context(), &shipped.Policies[0]); err != nil {
+	if err := heldPolicies.Delete(&shipped.Policies[0]); err != nil {
 		t.Fatal(err)
 	}
 	comes("a policy is gone", false)

@@ -35,7 +35,7 @@ type ClusterStore struct {
 
 // Invitation tells what a link stands for, from the cache.
 func (s ClusterStore) Invitation(ctx context.Context, claims invite.Claims) (Invitation, error) {
-	m, err := s.find(ctx, claims)
+	m, err := s.Facts.MemberByUID(ctx, claims.UID)
 	if m == nil || err != nil {
 		return Invitation{Status: Withdrawn}, err
 	}
@@ -60,7 +60,7 @@ func (s ClusterStore) Decline(ctx context.Context, claims invite.Claims) (Invita
 // answer writes an answer into the status of the member as it is now. Whoever writes first wins; the other reads again.
 func (s ClusterStore) answer(ctx context.Context, claims invite.Claims, done Status, write func(*v1alpha1.OrgMemberStatus, *metav1.Time)) (Invitation, error) {
 	gone := Invitation{Status: Withdrawn}
-	cached, err := s.find(ctx, claims)
+	cached, err := s.Facts.MemberByUID(ctx, claims.UID)
 	if cached == nil || err != nil {
 		return gone, err
 	}
@@ -122,18 +122,6 @@ func (s ClusterStore) tell(m *v1alpha1.OrgMember, done Status) {
 		reason, words = v1alpha1.ReasonDeclined, "the person declined the invitation"
 	}
 	s.Recorder.Eventf(m, nil, corev1.EventTypeNormal, reason, "Answer", "%s", words)
-}
-
-// find looks the member up by UID; nil when there is none.
-func (s ClusterStore) find(ctx context.Context, claims invite.Claims) (*v1alpha1.OrgMember, error) {
-	var members v1alpha1.OrgMemberList
-	if err := s.Facts.List(ctx, &members, client.MatchingFields{facts.IndexUID: claims.UID}); err != nil {
-		return nil, fmt.Errorf("find the member: %w", err)
-	}
-	if len(members.Items) == 0 {
-		return nil, nil
-	}
-	return &members.Items[0], nil
 }
 
 // judge says what the link stands for, given the member.

@@ -46,7 +46,7 @@ func clusterStore(t *testing.T, objects ...client.Object) (portal.ClusterStore, 
 		}
 	}
 	b := builder{fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1alpha1.OrgMember{})}
-	if err := facts.AddIndexes(t.Context(), b, ""); err != nil {
+	if err := facts.AddIndexes(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	c := b.Build()

@@ -73,7 +73,7 @@ func deferred(next *metav1.Time, now time.Time) bool {
 func invitable(h Home, f MemberFacts) bool {
 	m := f.Member
 	_, robot := Robot(m)
-	asked := !robot && !joined(m)
+	asked := !robot && !Joined(m)
 	stays := h.Live() && m.DeletionTimestamp == nil && !m.Spec.Suspended && !membershipEnded(m, h.Now)
 	return asked && stays && !f.outside(h)
 }
@@ -87,7 +87,7 @@ func underWay(h Home, i *v1alpha1.InvitationStatus) bool {
 }
 
 // Answered says that the person has answered the present invitation, or joined without one.
-func Answered(m *v1alpha1.OrgMember) bool { return joined(m) || m.Status.DeclinedAt != nil }
+func Answered(m *v1alpha1.OrgMember) bool { return Joined(m) || m.Status.DeclinedAt != nil }
 
 // issue is the record of a new invitation and its first try. Its moments are whole seconds, as the API stores them.
 func issue(h Home, m *v1alpha1.OrgMember, serial int32) *v1alpha1.InvitationStatus {
@@ -154,7 +154,7 @@ func JudgeLink(h Home, f MemberFacts, serial int32, expires time.Time) LinkState
 	switch {
 	case !h.Live() || i == nil || m.DeletionTimestamp != nil || m.Spec.Suspended || membershipEnded(m, h.Now):
 		return LinkWithdrawn
-	case joined(m):
+	case Joined(m):
 		return LinkAccepted
 	case f.outside(h):
 		return LinkWithdrawn

@@ -105,8 +105,8 @@ func Robot(m *v1alpha1.OrgMember) (namespace string, robot bool) {
 // duplicate says that an older member has the same email or username.
 func (f MemberFacts) duplicate() bool { return f.SameEmail != "" || f.SameUsername != "" }
 
-// joined says whether the person accepted, or was activated without asking.
-func joined(m *v1alpha1.OrgMember) bool {
+// Joined says whether the person accepted, or was activated without asking.
+func Joined(m *v1alpha1.OrgMember) bool {
 	return m.Status.AcceptedAt != nil || activatedWithoutAsking(m)
 }
 
@@ -263,7 +263,7 @@ func acceptance(m *v1alpha1.OrgMember, now time.Time, robot bool) (metav1.Condit
 	switch {
 	case robot:
 		return metav1.ConditionTrue, v1alpha1.ReasonRobot
-	case joined(m):
+	case Joined(m):
 		return metav1.ConditionTrue, acceptedReason(m)
 	case m.Status.DeclinedAt != nil:
 		return metav1.ConditionFalse, v1alpha1.ReasonDeclined

@@ -45,6 +45,6 @@ func wasActive(h Home, f MemberFacts) bool {
 // mayBegin says that a person may be the first owner: one who is active, or who can still join, and whose membership has
 // no end. Their role is no matter, since the owner is an admin.
 func mayBegin(h Home, f MemberFacts) bool {
-	canJoin := !joined(f.Member) && !f.keptOut(h) && f.Member.DeletionTimestamp == nil
+	canJoin := !Joined(f.Member) && !f.keptOut(h) && f.Member.DeletionTimestamp == nil
 	return f.Member.Spec.ExpiresAt == nil && (canJoin || Judge(h, f).Active)
 }

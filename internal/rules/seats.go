@@ -102,7 +102,7 @@ func asksIn(h Home, m *v1alpha1.OrgMember) bool {
 		return false
 	}
 	i := m.Status.Invitation
-	return !seated(h, m) && (joined(m) || i == nil || resendDue(m) || underInvitation(h, m))
+	return !seated(h, m) && (Joined(m) || i == nil || resendDue(m) || underInvitation(h, m))
 }
 
 // awaits is the reason why somebody who is to come in waits; empty when nothing of the subscription is in their way.
@@ -138,7 +138,7 @@ func ComesIn(h Home, o *v1alpha1.Organization, m *v1alpha1.OrgMember) bool {
 // stranded says that the invitation of somebody who is to come in was put off, and is not sent any more now that nobody is invited.
 func stranded(h Home, m *v1alpha1.OrgMember) bool {
 	i := m.Status.Invitation
-	if i == nil || joined(m) || m.Spec.Suspended || membershipEnded(m, h.Now) || m.Status.DeclinedAt != nil {
+	if i == nil || Joined(m) || m.Spec.Suspended || membershipEnded(m, h.Now) || m.Status.DeclinedAt != nil {
 		return false
 	}
 	return !h.invites(m) && i.SentAt == nil && i.RejectedAt == nil && !underWay(h, i)
