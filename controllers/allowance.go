@@ -10,7 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/internal/facts"
@@ -114,12 +117,8 @@ func (r *InvitationReconciler) standInLine(ctx context.Context, h rules.Home, m 
 	if !r.limited(chargeOf(m, due)) {
 		return rules.Never, nil
 	}
-	ahead, err := r.ahead(ctx, m)
-	if err != nil {
-		return rules.Never, err
-	}
 	allowance := r.allowance(h.Organization)
-	now, at := allowance.Turn(ahead)
+	now, at := allowance.Turn(r.ahead(m))
 	wake := at
 	if !now && !allowance.Taken() {
 		wake = rules.Earliest(at, r.Clock.Now().Add(lookAgain))
@@ -153,11 +152,21 @@ func inLine(m *v1alpha1.OrgMember) bool {
 	return c != nil && c.Reason == v1alpha1.ReasonInvitationLimited && m.Status.Invitation != nil
 }
 
-// ahead is how many of the organization go before a member.
-func (d Deps) ahead(ctx context.Context, m *v1alpha1.OrgMember) (int, error) {
-	waiting, err := d.Facts.MembersBy(ctx, m.Namespace, facts.IndexLimited, facts.Limited)
-	return rules.AheadInLine(m, waiting), err
+// ahead is how many of the organization go before a member. It is asked for each mail and at each wake-up, of lines that are kept in
+// order: to look through all who wait each time made an import of thousands cost its square.
+func (d Deps) ahead(m *v1alpha1.OrgMember) int { return d.Post.lines.Ahead(m) }
+
+// lines is a source of no requests, for controllers that ask for the line: it lets them start when everybody is in it.
+type lines struct {
+	*facts.Lines
+	cache cache.Cache
 }
+
+// Start begins to follow the members.
+func (l lines) Start(ctx context.Context, _ queue) error { return l.Follow(ctx, l.cache) }
+
+// inOrder is the source for a controller of a manager.
+func (p *Post) inOrder(mgr ctrl.Manager) source.SyncingSource { return lines{&p.lines, mgr.GetCache()} }
 
 // spend counts a mail that is about to go out. It says no when there is no room, which the cache does not show yet.
 func (d Deps) spend(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, c charge) (bool, error) {
@@ -165,14 +174,11 @@ func (d Deps) spend(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, c 
 		return true, nil
 	}
 	// Whoever is seen to have left the line was counted before, so that the live count is never older than the line.
-	ahead, err := d.ahead(ctx, m)
-	if err != nil {
-		return false, err
-	}
+	ahead := d.ahead(m)
 	ctx, cancel := context.WithTimeout(ctx, persistence)
 	defer cancel()
 	room := false
-	err = between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+	err := between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		o := &v1alpha1.Organization{}
 		if err := d.Live.Get(ctx, client.ObjectKeyFromObject(h.Organization), o); err != nil {
 			return false, fmt.Errorf("get organization %s/%s: %w", h.Namespace, h.Organization.Name, err)

@@ -175,9 +175,58 @@ func (d Deps) liveBindings(ctx context.Context, home, namespace string, names []
 	}), err
 }
 
+// fewNamespaces is up to how many namespaces are listed one by one. A list of all makes the API server look through every RoleBinding
+// of the cluster: 3 ms at 3,000 of them and 21 ms at 14,000, where one of a namespace stays below 2 ms.
+const fewNamespaces = 4
+
 // liveEverywhere is liveBindings for a home and the namespaces of all its workspaces: one list, where a list for each would
 // be many. Others may write our labels; only our names in our places count.
 func (d Deps) liveEverywhere(ctx context.Context, home string) ([]rbacv1.RoleBinding, error) {
+	places, err := d.places(ctx, home)
+	if err != nil {
+		return nil, err
+	}
+	namespaces := []string{""} // all
+	if len(places) <= fewNamespaces {
+		namespaces = slices.Collect(maps.Keys(places))
+	}
+	var found []rbacv1.RoleBinding
+	for _, namespace := range namespaces {
+		var bindings rbacv1.RoleBindingList
+		if err := d.Live.List(ctx, &bindings, client.InNamespace(namespace), client.MatchingLabels{
+			v1alpha1.LabelManagedBy:    v1alpha1.ManagedBy,
+			v1alpha1.LabelOrganization: home,
+		}); err != nil {
+			return nil, fmt.Errorf("list rolebindings of organization %s: %w", home, err)
+		}
+		found = append(found, bindings.Items...)
+	}
+	return slices.DeleteFunc(found, func(b rbacv1.RoleBinding) bool {
+		return !slices.Contains(places[b.Namespace], b.Name)
+	}), nil
+}
+
+// cachedEverywhere is what the cache shows of what liveEverywhere reads. They are the cache's own: do not change them.
+func (d Deps) cachedEverywhere(ctx context.Context, home string) ([]rbacv1.RoleBinding, error) {
+	places, err := d.places(ctx, home)
+	if err != nil {
+		return nil, err
+	}
+	var found []rbacv1.RoleBinding
+	for namespace, names := range places {
+		bindings, err := d.Facts.Bindings(ctx, namespace, names)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, bindings...)
+	}
+	return slices.DeleteFunc(found, func(b rbacv1.RoleBinding) bool {
+		return b.Labels[v1alpha1.LabelOrganization] != home
+	}), nil
+}
+
+// places are the namespaces of a home and of all its workspaces, with the names that our RoleBindings have there.
+func (d Deps) places(ctx context.Context, home string) (map[string][]string, error) {
 	workspaces, err := d.Facts.Workspaces(ctx, home)
 	if err != nil {
 		return nil, err
@@ -186,16 +235,7 @@ func (d Deps) liveEverywhere(ctx context.Context, home string) ([]rbacv1.RoleBin
 	for i := range workspaces {
 		places[rules.NamespaceName(&workspaces[i])] = rbac.WorkspaceBindings
 	}
-	var bindings rbacv1.RoleBindingList
-	if err := d.Live.List(ctx, &bindings, client.MatchingLabels{
-		v1alpha1.LabelManagedBy:    v1alpha1.ManagedBy,
-		v1alpha1.LabelOrganization: home,
-	}); err != nil {
-		return nil, fmt.Errorf("list rolebindings of organization %s: %w", home, err)
-	}
-	return slices.DeleteFunc(bindings.Items, func(b rbacv1.RoleBinding) bool {
-		return !slices.Contains(places[b.Namespace], b.Name)
-	}), nil
+	return places, nil
 }
 
 // namespacesOf are the namespaces that RoleBindings are in, sorted.

@@ -233,6 +233,7 @@ func (r *InvitationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Organization{}, w.subscriptionChanged(w.members)).
 		Watches(&v1alpha1.Organization{}, seatOffered()).
 		WatchesRawSource(r.Post.ends(invitationSender)).
+		WatchesRawSource(r.Post.inOrder(mgr)).
 		WatchesRawSource(r.steps.everything(w.everyMember)).
 		Complete(reconciler(r.Client, r))
 }

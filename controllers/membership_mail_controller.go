@@ -82,11 +82,7 @@ func (r *MembershipMailReconciler) awaitTurn(ctx context.Context, h rules.Home, 
 	if !r.limited(c) {
 		return rules.Never, nil
 	}
-	ahead, err := r.ahead(ctx, m)
-	if err != nil {
-		return rules.Never, err
-	}
-	now, at := r.allowance(h.Organization).Turn(ahead)
+	now, at := r.allowance(h.Organization).Turn(r.ahead(m))
 	if now {
 		return rules.Never, nil
 	}
@@ -105,6 +101,7 @@ func (r *MembershipMailReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(r.Post.workers()).
 		For(&v1alpha1.OrgMember{}, changeToTell).
 		WatchesRawSource(r.Post.ends(membershipSender)).
+		WatchesRawSource(r.Post.inOrder(mgr)).
 		WatchesRawSource(r.steps.everything(watches{r.Client, r.Facts}.everyMember)).
 		Complete(reconciler(r.Client, r))
 }

@@ -3,20 +3,18 @@ package controllers
 import (
 	"cmp"
 	"context"
-	"slices"
 	"strings"
 	"time"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
-	"github.com/orgkeeper/orgkeeper/internal/rbac"
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
@@ -25,6 +23,10 @@ type OrgMemberReconciler struct{ Deps }
 
 // Reconcile judges one membership and reports it.
 func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMember) (ctrl.Result, error) {
+	return r.reconcile(ctx, m, newLastLooks()) // shared with nobody
+}
+
+func (r *OrgMemberReconciler) reconcile(ctx context.Context, m *v1alpha1.OrgMember, looks *lastLooks) (ctrl.Result, error) {
 	h, err := r.Facts.Home(ctx, m.Namespace)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -43,8 +45,9 @@ func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 		if err := r.confirmNotOwner(ctx, h, m); err != nil {
 			return ctrl.Result{}, err
 		}
-		return r.finalize(ctx, h, m, s)
+		return r.finalize(ctx, h, m, s, looks)
 	}
+	looks.forget(m)
 	before := m.DeepCopy()
 	wake, err := r.describe(ctx, h, m, s)
 	if err != nil {
@@ -147,7 +150,7 @@ var acceptedMessage = map[string]string{
 
 // finalize lets a member go once no live RoleBinding of the organization names them, nothing is assigned to them any more, and it
 // is on record that they are to be told.
-func (r *OrgMemberReconciler) finalize(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, s rules.Standing) (ctrl.Result, error) {
+func (r *OrgMemberReconciler) finalize(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, s rules.Standing, looks *lastLooks) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(m, v1alpha1.FinalizerMember) {
 		return ctrl.Result{}, nil
 	}
@@ -156,13 +159,12 @@ func (r *OrgMemberReconciler) finalize(ctx context.Context, h rules.Home, m *v1a
 		return ctrl.Result{}, err
 	}
 	if !heir {
-		live, err := r.liveEverywhere(ctx, m.Namespace)
+		in, err := r.accessLeft(ctx, looks, m, s.Username)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		naming := slices.DeleteFunc(live, func(b rbacv1.RoleBinding) bool { return !rbac.Names(&b, s.Username) })
-		if len(naming) > 0 {
-			return r.linger(ctx, m, s, "access in "+strings.Join(namespacesOf(naming), ", ")+" ends; then the member goes", lookAgain)
+		if len(in) > 0 {
+			return r.linger(ctx, m, s, "access in "+strings.Join(in, ", ")+" ends; then the member goes", lookAgain)
 		}
 	}
 	if why := r.Unassigner.keeps(h, m); why != "" {
@@ -217,7 +219,7 @@ func (r *OrgMemberReconciler) hasHeir(ctx context.Context, m *v1alpha1.OrgMember
 
 // SetupWithManager registers the controller and what wakes it.
 func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	w := watches{r.Client, r.Facts}
+	w, looks := watches{r.Client, r.Facts}, newLastLooks()
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("orgmember").
 		WithOptions(severalAtOnce).
@@ -237,5 +239,7 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesMetadata(namespaceKind, w.eachHome(w.members), terminationMatters).
 		WatchesRawSource(r.Unassigner.goings()).
 		WatchesRawSource(r.steps.everything(w.everyMember)).
-		Complete(reconciler(r.Client, r))
+		Complete(reconciler(r.Client, reconcile.TypedFunc[*v1alpha1.OrgMember](func(ctx context.Context, m *v1alpha1.OrgMember) (ctrl.Result, error) {
+			return r.reconcile(ctx, m, looks)
+		})))
 }

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
+	"github.com/orgkeeper/orgkeeper/internal/facts"
 	"github.com/orgkeeper/orgkeeper/internal/mail"
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
@@ -46,6 +47,8 @@ type Post struct {
 	slots chan struct{}
 	// stamps are of mails that were counted and are yet to go out.
 	stamps stamps
+	// lines are who waits for the turn of their organization.
+	lines facts.Lines
 	// aloft are the mails about memberships that are being handed over.
 	aloft aloft
 

@@ -97,7 +97,7 @@ func InLine(present, record *v1alpha1.InvitationStatus, turn time.Time) *v1alpha
 }
 
 // AheadInLine counts those of the waiting members of an organization who are older than m, which may be among them. The
-// first to be added is the first to be sent a mail.
+// first to be added is the first to be sent a mail. This is the order; where it is asked for again and again, a Line answers.
 func AheadInLine(m *v1alpha1.OrgMember, waiting []v1alpha1.OrgMember) int {
 	ahead := 0
 	for i := range waiting {
