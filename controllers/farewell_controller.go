@@ -76,7 +76,8 @@ func (r *FarewellReconciler) due(ctx context.Context, o *v1alpha1.Organization, 
 // send records the tries together, sends one mail after the other, and records the outcomes together. Those whose turn did not come
 // are no tries: they are as they were before.
 func (r *FarewellReconciler) send(ctx context.Context, pass *pass, o *v1alpha1.Organization, due []v1alpha1.Farewell) error {
-	before, begin := o.DeepCopy(), r.Steady.Now()
+	before, begin := o, r.Steady.Now()
+	o = o.DeepCopy()
 	for _, f := range due {
 		o.Status.Farewells[position(o, f.UID)] = f
 	}
@@ -85,14 +86,11 @@ func (r *FarewellReconciler) send(ctx context.Context, pass *pass, o *v1alpha1.O
 	}
 	var outcomes []outcome
 	for i := range due {
+		// After one that found the mail server unusable there is no next.
 		if i > 0 && (!pass.next(ctx) || r.Steady.Since(begin) >= farewellsWithin) {
 			break
 		}
-		outcome := r.hand(ctx, pass, o, &due[i])
-		outcomes = append(outcomes, outcome)
-		if outcome.kind == mail.Unavailable {
-			break
-		}
+		outcomes = append(outcomes, r.hand(ctx, pass, o, &due[i]))
 	}
 	return persistAll(ctx, r.Deps, o, func(fresh *v1alpha1.Organization) (noted []outcome) {
 		for i, outcome := range outcomes {

@@ -307,17 +307,18 @@ func TestPausedAmongFarewells(t *testing.T) {
 	}()
 	<-paused
 	p.on("m1", nil)
+	p.on("m0", says(refusedForNow))
 	p.on("m3", says(refusedForNow))
 	p.passed.Add(int64(15 * time.Second)) // as long as a lease
 	p.turn(t.Context())
-	p.left(3, "m3 tried 2, again later, for a reason")
+	p.left(3, "m0 tried 2, again later, for a reason", "m3 tried 2, again later, for a reason")
 	p.on("m3", nil)
 	close(goOn)
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	p.left(4, "m3 tried 2, again later, for a reason") // the fourth met a conflict
-	p.got(2, 2, 1, 0, 1)
+	p.left(5, "m3 tried 2, again later, for a reason") // the fourth met a conflict; m0 was told by the first operator
+	p.got(1, 2, 1, 0, 1)
 	p.announced("MembershipMailSent", "m0", "m1", "m2", "m4")
 }
 
