@@ -39,6 +39,8 @@ const (
 	// farewellsWithin is how long after that write they are begun to be sent. Whoever was paused for longer sends no more of them: there
 	// may be a successor who does.
 	farewellsWithin = 10 * time.Second
+	// farewellsYield is how long farewells wait for those who are leaving still: their access is to end first. Some leave for ever.
+	farewellsYield = 10 * time.Second
 )
 
 // Reconcile sends farewells of an organization that are due, and comes back for the next.
@@ -46,6 +48,9 @@ func (r *FarewellReconciler) Reconcile(ctx context.Context, o *v1alpha1.Organiza
 	_, due, at, err := r.due(ctx, o, 1)
 	if len(due) == 0 {
 		return r.wakeAt(at), err
+	}
+	if yields, err := r.yields(ctx, o.Namespace, &due[0]); err != nil || yields {
+		return ctrl.Result{RequeueAfter: time.Second, Priority: new(0)}, err
 	}
 	pass, at, err := r.Post.enter(ctx, waiter{farewellSender, request(o.Namespace, o.Name)})
 	if pass == nil {
@@ -71,6 +76,15 @@ func (r *FarewellReconciler) due(ctx context.Context, o *v1alpha1.Organization, 
 	}
 	due, at := rules.NextFarewells(h, most)
 	return h.Organization, due, at, nil
+}
+
+// yields says that a farewell, and those after it, are to wait for the end of somebody's access.
+func (r *FarewellReconciler) yields(ctx context.Context, home string, f *v1alpha1.Farewell) (bool, error) {
+	if age := r.Clock.Since(f.At.Time); age < 0 || age >= farewellsYield {
+		return false, nil
+	}
+	leaving, err := r.Facts.MembersBy(ctx, home, facts.IndexLeaving, facts.Leaving)
+	return len(leaving) > 0, err
 }
 
 // send records the tries together, sends one mail after the other, and records the outcomes together. Those whose turn did not come

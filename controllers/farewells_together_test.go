@@ -322,6 +322,26 @@ func TestPausedAmongFarewells(t *testing.T) {
 	p.announced("MembershipMailSent", "m0", "m1", "m2", "m4")
 }
 
+// While somebody is leaving the mails to the others wait, for some seconds: some leave for ever.
+func TestFarewellsYield(t *testing.T) {
+	p := parted(t, 2)
+	mia := p.member("mia", v1alpha1.RoleMember, joined, func(m *v1alpha1.OrgMember) { m.Finalizers = []string{v1alpha1.FinalizerMember} })
+	p.create(mia)
+	p.delete(mia)
+	p.eventually("the cache shows that she leaves", func() error {
+		if err := p.deps.Client.Get(t.Context(), client.ObjectKeyFromObject(mia), mia); err != nil || mia.DeletionTimestamp == nil {
+			return fmt.Errorf("not yet: %w", err)
+		}
+		return nil
+	})
+	p.turn(t.Context())
+	p.left(0, "m0 tried 0", "m1 tried 0")
+	p.clock.Step(-time.Hour) // a clock that was put right makes nobody wait for an hour
+	p.turn(t.Context())
+	p.left(2)
+	p.got(1, 1)
+}
+
 // The rate is of mails, and no more of them are on record as tried than may go out in a second.
 func TestRateOfFarewells(t *testing.T) {
 	const perSecond = 3
