@@ -32,49 +32,120 @@ type FarewellReconciler struct{ Deps }
 
 const farewellSender = "farewell"
 
-// Reconcile sends one farewell of an organization, if one is due, and comes back for the next.
+const (
+	// farewellsTogether is how many farewells are recorded by one write at most: the writes stand beside those that end people's
+	// access. As many may be sent once more after a crash.
+	farewellsTogether = 10
+	// farewellsWithin is how long after that write they are begun to be sent. Whoever was paused for longer sends no more of them: there
+	// may be a successor who does.
+	farewellsWithin = 10 * time.Second
+	// farewellsYield is how long farewells wait for those who are leaving still: their access is to end first. Some leave for ever.
+	farewellsYield = 10 * time.Second
+)
+
+// Reconcile sends farewells of an organization that are due, and comes back for the next.
 func (r *FarewellReconciler) Reconcile(ctx context.Context, o *v1alpha1.Organization) (ctrl.Result, error) {
-	h, err := r.Facts.Home(ctx, o.Namespace)
-	if err != nil || h.Organization == nil || h.Organization.UID != o.UID {
-		return ctrl.Result{}, err
+	_, due, at, err := r.due(ctx, o, 1)
+	if len(due) == 0 {
+		return r.wakeAt(at), err
 	}
-	record, at := rules.NextFarewell(h)
-	if record == nil {
-		return r.wakeAt(at), nil
+	if yields, err := r.yields(ctx, o.Namespace, &due[0]); err != nil || yields {
+		return ctrl.Result{RequeueAfter: time.Second, Priority: new(0)}, err
 	}
 	pass, at, err := r.Post.enter(ctx, waiter{farewellSender, request(o.Namespace, o.Name)})
 	if pass == nil {
 		return r.wakeAt(at), err
 	}
 	defer pass.leave()
-	result, err := r.send(ctx, pass, h.Organization, record) // that which the record was made from
-	if err == nil && result.IsZero() {
-		result.RequeueAfter = afterConflict // the cache shows what was written by then
-	}
-	return result, err
-}
-
-// send records a try, sends, and records the outcome.
-func (r *FarewellReconciler) send(ctx context.Context, pass *pass, o *v1alpha1.Organization, record *v1alpha1.Farewell) (ctrl.Result, error) {
-	before := o.DeepCopy()
-	o.Status.Farewells[position(o, record.UID)] = *record
-	if err := r.patchStatus(ctx, before, o); err != nil {
+	// Others may have written while the turn was waited for.
+	o, due, _, err = r.due(ctx, o, pass.together(farewellsTogether))
+	if err != nil {
 		return ctrl.Result{}, err
 	}
-	message, err := r.Invitations.farewell(o, record)
-	t := try{mailing: membershipMailing(sortEnd), serial: record.Serial, attempts: record.Attempts, about: record.Member, giveUp: rules.GiveUp(record.At)}
-	outcome := r.handOver(ctx, pass, t, message, err)
-	return persist(ctx, r.Deps, o, outcome, func(fresh *v1alpha1.Organization) bool {
-		i := position(fresh, record.UID)
-		if i < 0 || !outcome.counts(fresh.Status.Farewells[i].Serial, fresh.Status.Farewells[i].SentAt) {
-			return false
+	if len(due) > 0 {
+		err = r.send(ctx, pass, o, due)
+	}
+	return ctrl.Result{RequeueAfter: afterConflict, Priority: new(0)}, err // the cache shows what was written by then
+}
+
+// due are the farewells that are to be sent now, so many at most, and the Organization that they were made from.
+func (r *FarewellReconciler) due(ctx context.Context, o *v1alpha1.Organization, most int) (*v1alpha1.Organization, []v1alpha1.Farewell, time.Time, error) {
+	h, err := r.Facts.Home(ctx, o.Namespace)
+	if err != nil || h.Organization == nil || h.Organization.UID != o.UID {
+		return nil, nil, rules.Never, err
+	}
+	due, at := rules.NextFarewells(h, most)
+	return h.Organization, due, at, nil
+}
+
+// yields says that a farewell, and those after it, are to wait for the end of somebody's access.
+func (r *FarewellReconciler) yields(ctx context.Context, home string, f *v1alpha1.Farewell) (bool, error) {
+	if age := r.Clock.Since(f.At.Time); age < 0 || age >= farewellsYield {
+		return false, nil
+	}
+	leaving, err := r.Facts.MembersBy(ctx, home, facts.IndexLeaving, facts.Leaving)
+	return len(leaving) > 0, err
+}
+
+// send records the tries together, sends one mail after the other, and records the outcomes together. Those whose turn did not come
+// are no tries: they are as they were before.
+func (r *FarewellReconciler) send(ctx context.Context, pass *pass, o *v1alpha1.Organization, due []v1alpha1.Farewell) error {
+	before, begin := o, r.Steady.Now()
+	o = o.DeepCopy()
+	for _, f := range due {
+		o.Status.Farewells[position(o, f.UID)] = f
+	}
+	if err := r.patchStatus(ctx, before, o); err != nil {
+		return err
+	}
+	var outcomes []outcome
+	for i := range due {
+		// After one that found the mail server unusable there is no next.
+		if i > 0 && (!pass.next(ctx) || r.Steady.Since(begin) >= farewellsWithin) {
+			break
 		}
-		outcome.record(&fresh.Status.Farewells[i].MailDelivery)
-		if outcome.nextAttemptAt == nil && outcome.kind != mail.Unavailable && r.gone(ctx, fresh.Namespace, record) {
-			fresh.Status.Farewells = slices.Delete(fresh.Status.Farewells, i, i+1)
+		outcomes = append(outcomes, r.hand(ctx, pass, o, &due[i]))
+	}
+	return persistAll(ctx, r.Deps, o, func(fresh *v1alpha1.Organization) (noted []outcome) {
+		for i, outcome := range outcomes {
+			if r.note(ctx, fresh, &due[i], outcome) {
+				noted = append(noted, outcome)
+			}
 		}
-		return true
+		for i := range due[len(outcomes):] {
+			takeBack(fresh, before, &due[len(outcomes)+i])
+		}
+		return noted
 	})
+}
+
+// hand hands over the mail to somebody who left.
+func (r *FarewellReconciler) hand(ctx context.Context, pass *pass, o *v1alpha1.Organization, f *v1alpha1.Farewell) outcome {
+	message, err := r.Invitations.farewell(o, f)
+	return r.handOver(ctx, pass, try{
+		mailing: membershipMailing(sortEnd), serial: f.Serial, attempts: f.Attempts, giveUp: rules.GiveUp(f.At),
+		about: &v1alpha1.OrgMember{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: f.Member, UID: types.UID(f.UID)}},
+	}, message, err)
+}
+
+// note writes down how a try ended, unless that is no matter any more.
+func (r *FarewellReconciler) note(ctx context.Context, fresh *v1alpha1.Organization, f *v1alpha1.Farewell, o outcome) bool {
+	i := position(fresh, f.UID)
+	if i < 0 || !o.counts(fresh.Status.Farewells[i].Serial, fresh.Status.Farewells[i].SentAt) {
+		return false
+	}
+	o.record(&fresh.Status.Farewells[i].MailDelivery)
+	if o.nextAttemptAt == nil && o.kind != mail.Unavailable && r.gone(ctx, fresh.Namespace, f) {
+		fresh.Status.Farewells = slices.Delete(fresh.Status.Farewells, i, i+1)
+	}
+	return true
+}
+
+// takeBack makes a farewell what it was before a try that was recorded and not made, unless somebody else tried since.
+func takeBack(fresh, before *v1alpha1.Organization, f *v1alpha1.Farewell) {
+	if i := position(fresh, f.UID); i >= 0 && equality.Semantic.DeepEqual(&fresh.Status.Farewells[i], f) {
+		fresh.Status.Farewells[i] = before.Status.Farewells[position(before, f.UID)]
+	}
 }
 
 // position is where the farewell of a member is; -1 for nowhere.

@@ -164,6 +164,7 @@ func TestNobodyIsNotedAnew(t *testing.T) {
 			}
 			return nil
 		})
+		h.clock.Step(10 * time.Second) // as long as the mail waits for sue to go
 		if _, err := (&controllers.FarewellReconciler{Deps: h.deps}).Reconcile(t.Context(), h.acme); err != nil {
 			t.Error(err)
 		}

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,8 +39,8 @@ type mailing struct {
 type try struct {
 	mailing
 	serial, attempts int32
-	// about names the OrgMember where another object keeps the record.
-	about string
+	// about is the OrgMember where another object keeps the record.
+	about *v1alpha1.OrgMember
 	// giveUp is until when a mail that is refused for now is tried again; zero for ever.
 	giveUp time.Time
 }
@@ -156,26 +157,49 @@ func persist[S any, T interface {
 	*S
 	client.Object
 }](ctx context.Context, d Deps, keeper T, o outcome, note func(fresh T) bool) (ctrl.Result, error) {
-	// The mail is out: record it even when the operator is being stopped.
+	err := persistAll(ctx, d, keeper, func(fresh T) []outcome {
+		if !note(fresh) {
+			return nil
+		}
+		return []outcome{o}
+	})
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return d.afterOutcome(o), nil
+}
+
+// persistAll records the outcomes of mails that one object keeps the record of, by one write. note writes them down, and says which.
+func persistAll[S any, T interface {
+	*S
+	client.Object
+}](ctx context.Context, d Deps, keeper T, note func(fresh T) []outcome) error {
+	// The mails are out: record it even when the operator is being stopped.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), persistence)
 	defer cancel()
 
-	write := func(fresh T) (noted bool, err error) {
+	write := func(fresh T) (done bool, err error) {
 		before := fresh.DeepCopyObject().(T)
-		if fresh.GetUID() != keeper.GetUID() || !note(fresh) {
+		if fresh.GetUID() != keeper.GetUID() {
+			return false, nil
+		}
+		noted := note(fresh)
+		if len(noted) == 0 {
 			return false, nil
 		}
 		if err := d.patchStatus(ctx, before, fresh); err != nil {
 			return false, err
 		}
-		d.Metrics.count(o.sort, o.kind)
-		d.tellOutcome(ctx, fresh, o)
+		for _, o := range noted {
+			d.Metrics.count(o.sort, o.kind)
+			d.tellOutcome(ctx, fresh, o)
+		}
 		return true, nil
 	}
 	// Mostly nobody wrote since the try was recorded, and the version in hand is the newest.
-	noted, err := write(keeper.DeepCopyObject().(T))
-	if noted || apierrors.IsNotFound(err) {
-		return d.afterOutcome(o), nil
+	done, err := write(keeper.DeepCopyObject().(T))
+	if done || apierrors.IsNotFound(err) {
+		return nil
 	}
 	err = between.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		fresh := T(new(S))
@@ -186,9 +210,9 @@ func persist[S any, T interface {
 		return err == nil || apierrors.IsNotFound(err), nil
 	})
 	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("record the outcome of a mail: %w", err)
+		return fmt.Errorf("record the outcome of a mail: %w", err)
 	}
-	return d.afterOutcome(o), nil
+	return nil
 }
 
 // afterOutcome comes back when the next try is due.
@@ -205,15 +229,16 @@ func (d Deps) afterOutcome(o outcome) ctrl.Result {
 // tellOutcome logs an outcome and emits an Event. Neither says who the mail is for but by the name of the object.
 func (d Deps) tellOutcome(ctx context.Context, keeper client.Object, o outcome) {
 	log, words := ctrl.LoggerFrom(ctx), o.words
-	if o.about != "" {
-		log, words = log.WithValues("member", o.about), o.about+": "+words
+	var about runtime.Object // which also tells Events apart that are about the same version of the keeper
+	if o.about != nil {
+		log, words, about = log.WithValues("member", o.about.Name), o.about.Name+": "+words, o.about
 	}
 	if o.kind == sent {
-		d.Recorder.Eventf(keeper, nil, corev1.EventTypeNormal, o.reason, o.action, "%s", words)
+		d.Recorder.Eventf(keeper, about, corev1.EventTypeNormal, o.reason, o.action, "%s", words)
 		log.Info(o.name+" sent", "serial", o.serial)
 		return
 	}
-	d.Recorder.Eventf(keeper, nil, corev1.EventTypeWarning, o.reason, o.action, "%s", words)
+	d.Recorder.Eventf(keeper, about, corev1.EventTypeWarning, o.reason, o.action, "%s", words)
 	log.Info(o.name+" not sent", "serial", o.serial, "reason", o.reason, "answer", o.words)
 }
 

@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"cmp"
 	"io"
 	"log"
 	"net"
@@ -22,6 +23,7 @@ type mailServer struct {
 
 	mu      sync.Mutex
 	answer  *smtp.SMTPError // in place of yes
+	asked   func(to string) *smtp.SMTPError
 	taken   []letter
 	refused int
 	gate    chan struct{} // closed: recipients are answered
@@ -78,6 +80,13 @@ func (m *mailServer) say(answer *smtp.SMTPError) {
 	m.answer = answer
 }
 
+// ask makes the server ask for its answer to each recipient first; nil: as it would.
+func (m *mailServer) ask(asked func(to string) *smtp.SMTPError) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked = asked
+}
+
 // stall keeps every mail waiting for an answer until the gate is opened.
 func (m *mailServer) stall() (open func()) {
 	m.mu.Lock()
@@ -128,11 +137,18 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		s.server.mu.Lock()
 		s.server.inside--
 	}
+	answer := s.server.answer
+	if asked := s.server.asked; asked != nil {
+		s.server.mu.Unlock()
+		said := asked(to)
+		s.server.mu.Lock()
+		answer = cmp.Or(said, answer)
+	}
 	defer s.server.mu.Unlock()
 	s.to = to
-	if s.server.answer != nil {
+	if answer != nil {
 		s.server.refused++
-		return s.server.answer
+		return answer
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func (p *Post) Outage() string {
 	return p.words
 }
 
-// pass lets one mail be tried. It is to be left.
+// pass lets one mail be tried, or some one after the other. It is to be left.
 type pass struct {
 	post  *Post
 	probe bool
@@ -144,6 +144,21 @@ func (p *Post) admit(who waiter) (probe bool, at time.Time) {
 	delete(p.waiting, who)
 	p.outage.Probing = p.outage.Failures > 0
 	return p.outage.Probing, rules.Never
+}
+
+// together is how many mails may be recorded as tried at once, so many at most: those alone whose turn comes within a second, and one
+// where the try is to show whether the mail server is back.
+func (a *pass) together(most int) int {
+	if a.probe {
+		return 1
+	}
+	return int(max(1, min(a.post.rate.Limit(), rate.Limit(most))))
+}
+
+// next waits for the turn of one more mail on the same pass. No: it is not to be tried now, since the operator is being stopped, or
+// another mail found that the mail server cannot be used.
+func (a *pass) next(ctx context.Context) bool {
+	return a.post.rate.Wait(ctx) == nil && a.post.Outage() == ""
 }
 
 // leave ends a try that came to nothing, or was told of before.

@@ -96,21 +96,27 @@ func Noted(o *v1alpha1.Organization, m *v1alpha1.OrgMember) bool {
 	return slices.ContainsFunc(o.Status.Farewells, func(f v1alpha1.Farewell) bool { return f.UID == string(m.UID) })
 }
 
-// NextFarewell says which farewell is due: the record to write before the mail goes out, or, when at is not zero, the moment to
-// look again. Neither: nothing is due.
-func NextFarewell(h Home) (record *v1alpha1.Farewell, at time.Time) {
+// NextFarewells says which farewells are due, so many of them at most: the records to write before the mails go out, or, when at is
+// not zero, the moment to look again. Neither: nothing is due.
+func NextFarewells(h Home, most int) (records []v1alpha1.Farewell, at time.Time) {
 	if !h.Live() {
 		return nil, Never
 	}
 	for i := range h.Organization.Status.Farewells {
 		f := &h.Organization.Status.Farewells[i]
 		next, later := nextTry(f.MailDelivery, h.Now)
-		if next != nil {
-			record = f.DeepCopy()
-			record.MailDelivery = *next
-			return record, Never
+		if next == nil {
+			at = Earliest(at, later)
+			continue
 		}
-		at = Earliest(at, later)
+		record := f.DeepCopy()
+		record.MailDelivery = *next
+		if records = append(records, *record); len(records) == most {
+			break
+		}
+	}
+	if len(records) > 0 {
+		return records, Never
 	}
 	return nil, at
 }

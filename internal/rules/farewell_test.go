@@ -171,30 +171,42 @@ func TestDueFarewell(t *testing.T) {
 	}
 }
 
-func TestNextFarewell(t *testing.T) {
+func TestNextFarewells(t *testing.T) {
 	having := func(fs ...v1alpha1.Farewell) homeOption {
 		return func(h *rules.Home) { h.Organization.Status.Farewells = fs }
 	}
 	later := isTried
 	later.NextAttemptAt = stamp(now.Add(time.Hour))
-	due := farewell("ann", 2, aDayAgo, delivery{Attempts: 1})
+	again, first, tried := farewell("ann", 2, aDayAgo, isTried), farewell("eve", 1, now), delivery{Attempts: 1}
+	again.NextAttemptAt = stamp(now)
+	due := []v1alpha1.Farewell{
+		farewell("ann", 2, aDayAgo, delivery{Attempts: isTried.Attempts + 1, LastError: isTried.LastError}), farewell("eve", 1, now, tried), farewell("kim", 1, now, tried),
+	}
+	told, waits := farewell("joe", 1, now, isTold), farewell("bob", 1, now, isTried)
 	cases := map[string]struct {
 		reason string
 		home   rules.Home
-		want   *v1alpha1.Farewell
+		most   int
+		want   []v1alpha1.Farewell
 		at     time.Time
 	}{
-		"none":                  {"", home(), nil, rules.Never},
-		"one":                   {"the first that is due", home(having(farewell("joe", 1, now, isTold), farewell("bob", 1, now, isTried), farewell("ann", 2, aDayAgo), farewell("eve", 1, now))), &due, rules.Never},
-		"waiting":               {"the first to be due", home(having(farewell("joe", 1, now, isRefused), farewell("ann", 1, now, later), farewell("bob", 1, now, isTried))), nil, isTried.NextAttemptAt.Time},
-		"all told":              {"", home(having(farewell("joe", 1, now, isTold))), nil, rules.Never},
-		"the organization goes": {"nobody is told", home(having(farewell("joe", 1, now)), organizationLeaves), nil, rules.Never},
+		"none":                  {"", home(), 10, nil, rules.Never},
+		"some":                  {"those that are due, in order", home(having(told, waits, again, first, farewell("kim", 1, now))), 10, due, rules.Never},
+		"too many at once":      {"the first of them", home(having(told, waits, again, first, farewell("kim", 1, now))), 2, due[:2], rules.Never},
+		"one":                   {"the first of them", home(having(told, waits, again, first, farewell("kim", 1, now))), 1, due[:1], rules.Never},
+		"waiting":               {"the first to be due", home(having(farewell("joe", 1, now, isRefused), farewell("ann", 1, now, later), waits)), 10, nil, isTried.NextAttemptAt.Time},
+		"all told":              {"", home(having(told)), 10, nil, rules.Never},
+		"the organization goes": {"nobody is told", home(having(first), organizationLeaves), 10, nil, rules.Never},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, at := rules.NextFarewell(c.home)
+			kept := c.home.Organization.DeepCopy()
+			got, at := rules.NextFarewells(c.home, c.most)
 			if diff := cmp.Diff(c.want, got); diff != "" || !at.Equal(c.at) {
 				t.Errorf("%s\nat %v, want %v\n-want +got:\n%s", c.reason, at, c.at, diff)
+			}
+			if diff := cmp.Diff(kept, c.home.Organization); diff != "" {
+				t.Errorf("the organization was changed\n-want +got:\n%s", diff)
 			}
 		})
 	}
