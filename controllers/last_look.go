@@ -19,8 +19,8 @@ import (
 // lastLooks let those who leave an organization at the same time share live lists of its RoleBindings. A list counts for a member
 // only if it began after the cache showed that they leave and named them nowhere: the cache may be behind, and a list that began
 // before may be as well. Whoever makes a list looks in the cache just before, for all who leave, and keeps for them what the list
-// says; one list of a home is made at a time, and who comes meanwhile waits for the next. So thousands need few lists, and a worker
-// waits no longer than for the one under way and its own.
+// says; one list of a home is made at a time, and who comes meanwhile waits for the next. So thousands need few lists. The zero value is
+// ready.
 type lastLooks struct {
 	mu sync.Mutex
 	// turns are of the homes whose RoleBindings somebody lists, or waits to list.
@@ -44,8 +44,6 @@ type look struct {
 
 // lookCounts is how long after it began a list counts. Who asks later, as somebody who waited for something else, has a new one.
 const lookCounts = time.Minute
-
-func newLastLooks() *lastLooks { return &lastLooks{turns: map[string]*turn{}, seen: map[string]look{}} }
 
 // take says that a list found a member free, once.
 func (l *lastLooks) take(m *v1alpha1.OrgMember, username string, now time.Time) bool {
@@ -76,6 +74,9 @@ func (l *lastLooks) drop(m *v1alpha1.OrgMember) {
 func (l *lastLooks) keep(home string, s look, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.seen == nil {
+		l.seen = map[string]look{}
+	}
 	l.seen[home] = s
 	maps.DeleteFunc(l.seen, func(_ string, s look) bool { return len(s.free) == 0 || now.Sub(s.began) >= lookCounts })
 }
@@ -86,6 +87,9 @@ func (l *lastLooks) wait(ctx context.Context, home string) (leave func(), err er
 	t := l.turns[home]
 	if t == nil {
 		t = &turn{held: make(chan struct{}, 1)}
+		if l.turns == nil {
+			l.turns = map[string]*turn{}
+		}
 		l.turns[home] = t
 	}
 	t.asked++
@@ -108,31 +112,31 @@ func (l *lastLooks) wait(ctx context.Context, home string) (leave func(), err er
 
 // accessLeft are the namespaces where somebody who leaves is named yet. None: the cache shows none, and neither does a live list that
 // began after it did.
-func (r *OrgMemberReconciler) accessLeft(ctx context.Context, looks *lastLooks, m *v1alpha1.OrgMember, username string) ([]string, error) {
+func (r *OrgMemberReconciler) accessLeft(ctx context.Context, m *v1alpha1.OrgMember, username string) ([]string, error) {
 	cached, err := r.cachedEverywhere(ctx, m.Namespace)
 	if err != nil {
 		return nil, err
 	}
 	if in := naming(cached, username); len(in) > 0 {
-		looks.forget(m)
+		r.looks.forget(m)
 		return in, nil // the end of it wakes them
 	}
-	if looks.take(m, username, r.Steady.Now()) {
+	if r.looks.take(m, username, r.Steady.Now()) {
 		return nil, nil
 	}
-	leave, err := looks.wait(ctx, m.Namespace)
+	leave, err := r.looks.wait(ctx, m.Namespace)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	if looks.take(m, username, r.Steady.Now()) { // of whoever had the turn meanwhile
+	if r.looks.take(m, username, r.Steady.Now()) { // of whoever had the turn meanwhile
 		return nil, nil
 	}
-	return r.look(ctx, looks, m, username)
+	return r.look(ctx, m, username)
 }
 
 // look lists live for a member, and for all who left their home as far as the cache shows at the beginning.
-func (r *OrgMemberReconciler) look(ctx context.Context, looks *lastLooks, m *v1alpha1.OrgMember, username string) ([]string, error) {
+func (r *OrgMemberReconciler) look(ctx context.Context, m *v1alpha1.OrgMember, username string) ([]string, error) {
 	began := r.Steady.Now()
 	leaving, err := r.Facts.MembersBy(ctx, m.Namespace, facts.IndexLeaving, facts.Leaving)
 	if err != nil {
@@ -153,7 +157,7 @@ func (r *OrgMemberReconciler) look(ctx context.Context, looks *lastLooks, m *v1a
 			free[leaving[i].UID] = as
 		}
 	}
-	looks.keep(m.Namespace, look{began, free}, r.Steady.Now())
+	r.looks.keep(m.Namespace, look{began, free}, r.Steady.Now())
 	return naming(live, username), nil
 }
 

@@ -75,7 +75,7 @@ func bindingOf(users map[string]bool) []rbacv1.RoleBinding {
 
 func newWorld(during func(ctx context.Context, list int64) error) (*world, *OrgMemberReconciler) {
 	w := &world{cached: map[string]bool{}, bound: map[string]bool{}, during: during}
-	return w, &OrgMemberReconciler{Deps{Live: fromServer{world: w}, Facts: facts.Reader{Reader: fromCache{world: w}}, Steady: clock.RealClock{}}}
+	return w, &OrgMemberReconciler{Deps: Deps{Live: fromServer{world: w}, Facts: facts.Reader{Reader: fromCache{world: w}}, Steady: clock.RealClock{}}}
 }
 
 // leaves is a member who begins to leave, seen by the cache to have no access any more. Named: by the API server they have it yet.
@@ -105,7 +105,6 @@ func TestLastLooksAreShared(t *testing.T) {
 		}
 		return nil
 	})
-	looks := newLastLooks()
 	var came atomic.Int64
 	var leaving sync.WaitGroup
 	for i := range many {
@@ -118,7 +117,7 @@ func TestLastLooksAreShared(t *testing.T) {
 			if came.Add(1) == many {
 				close(all)
 			}
-			in, err := r.accessLeft(t.Context(), looks, m, name)
+			in, err := r.accessLeft(t.Context(), m, name)
 			if err != nil || named != (len(in) > 0) {
 				t.Errorf("%s, of whom it is %t that they are named: by %v, %v", name, named, in, err)
 			}
@@ -129,8 +128,8 @@ func TestLastLooksAreShared(t *testing.T) {
 	if lists, most := w.lists.Load(), int64(2+many/oneIn); lists > most {
 		t.Errorf("%d lists, where %d do", lists, most)
 	}
-	if len(looks.turns) > 0 {
-		t.Errorf("%d turns are kept when nobody asks", len(looks.turns))
+	if len(r.looks.turns) > 0 {
+		t.Errorf("%d turns are kept when nobody asks", len(r.looks.turns))
 	}
 }
 
@@ -151,12 +150,11 @@ func TestLastLookFails(t *testing.T) {
 		}
 		return nil
 	})
-	looks := newLastLooks()
 	ann, bob, cat := w.leaves("ann", false), w.leaves("bob", false), w.leaves("cat", false)
 	ask := func(ctx context.Context, m *v1alpha1.OrgMember) chan error {
 		told := make(chan error, 1)
 		go func() {
-			in, err := r.accessLeft(ctx, looks, m, m.Name)
+			in, err := r.accessLeft(ctx, m, m.Name)
 			if len(in) > 0 {
 				t.Errorf("%s is named by %v", m.Name, in)
 			}
@@ -185,8 +183,8 @@ func TestLastLookFails(t *testing.T) {
 	if err := <-ask(t.Context(), bob); err != nil || w.lists.Load() != 3 {
 		t.Errorf("%v after %d lists, the last of them for both", err, w.lists.Load())
 	}
-	if len(looks.turns) > 0 {
-		t.Errorf("%d turns are kept when nobody asks", len(looks.turns))
+	if len(r.looks.turns) > 0 {
+		t.Errorf("%d turns are kept when nobody asks", len(r.looks.turns))
 	}
 }
 
@@ -208,7 +206,7 @@ func TestLookKept(t *testing.T) {
 		{"not by the next list", "mia", func(l *lastLooks, _ *v1alpha1.OrgMember) { l.keep("acme", look{began, nil}, began) }, time.Second, false},
 		{"whatever was found elsewhere", "mia", func(l *lastLooks, _ *v1alpha1.OrgMember) { l.keep("initech", look{began, nil}, began) }, time.Second, true},
 	} {
-		looks := newLastLooks()
+		looks := &lastLooks{}
 		mia := &v1alpha1.OrgMember{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "mia", UID: "1"}}
 		looks.keep("acme", look{began, map[types.UID]string{"1": "mia"}}, began)
 		if c.change != nil {

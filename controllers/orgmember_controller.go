@@ -12,21 +12,19 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
 // OrgMemberReconciler keeps the state of memberships, and lets a member go only once no access is left.
-type OrgMemberReconciler struct{ Deps }
+type OrgMemberReconciler struct {
+	Deps
+	looks lastLooks
+}
 
 // Reconcile judges one membership and reports it.
 func (r *OrgMemberReconciler) Reconcile(ctx context.Context, m *v1alpha1.OrgMember) (ctrl.Result, error) {
-	return r.reconcile(ctx, m, newLastLooks()) // shared with nobody
-}
-
-func (r *OrgMemberReconciler) reconcile(ctx context.Context, m *v1alpha1.OrgMember, looks *lastLooks) (ctrl.Result, error) {
 	h, err := r.Facts.Home(ctx, m.Namespace)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -45,9 +43,9 @@ func (r *OrgMemberReconciler) reconcile(ctx context.Context, m *v1alpha1.OrgMemb
 		if err := r.confirmNotOwner(ctx, h, m); err != nil {
 			return ctrl.Result{}, err
 		}
-		return r.finalize(ctx, h, m, s, looks)
+		return r.finalize(ctx, h, m, s)
 	}
-	looks.forget(m)
+	r.looks.forget(m)
 	before := m.DeepCopy()
 	wake, err := r.describe(ctx, h, m, s)
 	if err != nil {
@@ -150,7 +148,7 @@ var acceptedMessage = map[string]string{
 
 // finalize lets a member go once no live RoleBinding of the organization names them, nothing is assigned to them any more, and it
 // is on record that they are to be told.
-func (r *OrgMemberReconciler) finalize(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, s rules.Standing, looks *lastLooks) (ctrl.Result, error) {
+func (r *OrgMemberReconciler) finalize(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember, s rules.Standing) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(m, v1alpha1.FinalizerMember) {
 		return ctrl.Result{}, nil
 	}
@@ -159,7 +157,7 @@ func (r *OrgMemberReconciler) finalize(ctx context.Context, h rules.Home, m *v1a
 		return ctrl.Result{}, err
 	}
 	if !heir {
-		in, err := r.accessLeft(ctx, looks, m, s.Username)
+		in, err := r.accessLeft(ctx, m, s.Username)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
@@ -219,7 +217,7 @@ func (r *OrgMemberReconciler) hasHeir(ctx context.Context, m *v1alpha1.OrgMember
 
 // SetupWithManager registers the controller and what wakes it.
 func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	w, looks := watches{r.Client, r.Facts}, newLastLooks()
+	w := watches{r.Client, r.Facts}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("orgmember").
 		WithOptions(severalAtOnce).
@@ -239,7 +237,5 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesMetadata(namespaceKind, w.eachHome(w.members), terminationMatters).
 		WatchesRawSource(r.Unassigner.goings()).
 		WatchesRawSource(r.steps.everything(w.everyMember)).
-		Complete(reconciler(r.Client, reconcile.TypedFunc[*v1alpha1.OrgMember](func(ctx context.Context, m *v1alpha1.OrgMember) (ctrl.Result, error) {
-			return r.reconcile(ctx, m, looks)
-		})))
+		Complete(reconciler(r.Client, r))
 }

@@ -62,7 +62,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
 	d.steps = &clockSteps{clock: d.Clock, steady: d.Steady}
 	for _, setup := range []func(ctrl.Manager) error{
 		(&OrganizationReconciler{d}).SetupWithManager,
-		(&OrgMemberReconciler{d}).SetupWithManager,
+		(&OrgMemberReconciler{Deps: d}).SetupWithManager,
 		(&InvitationReconciler{d}).SetupWithManager,
 		(&OwnershipMailReconciler{d}).SetupWithManager,
 		(&MembershipMailReconciler{d}).SetupWithManager,

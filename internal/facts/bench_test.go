@@ -24,7 +24,6 @@ import (
 	"github.com/orgkeeper/orgkeeper/config/policy"
 	"github.com/orgkeeper/orgkeeper/internal/facts"
 	"github.com/orgkeeper/orgkeeper/internal/rbac"
-	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
 // What is asked for one member costs the same however many there are; what is asked for all costs each of them the same
@@ -190,10 +189,6 @@ func BenchmarkFacts(b *testing.B) {
 				admins, err := r.MembersBy(b.Context(), "acme", facts.IndexRole, string(v1alpha1.RoleAdmin))
 				return len(admins), err
 			}, n / 100},
-			{"InLine", true, func() (int, error) {
-				waiting, err := r.MembersBy(b.Context(), "acme", facts.IndexLimited, facts.Limited)
-				return rules.AheadInLine(last, waiting), err
-			}, n / 10},
 			{"Access", true, func() (int, error) {
 				access, err := r.Access(b.Context(), h, web)
 				return int(access.Counts().View), err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
@@ -25,8 +24,6 @@ const (
 	IndexLeaving = "leaving"
 	// IndexRobot finds OrgMembers that are service accounts, by the service account's namespace.
 	IndexRobot = "robot"
-	// IndexLimited finds OrgMembers whose invitation waits for the organization's turn, under the key Limited.
-	IndexLimited = "limited"
 	// IndexMember finds WorkspaceAssignments by the member they name.
 	IndexMember = "spec.member"
 	// IndexWorkspace finds WorkspaceAssignments by each workspace they name.
@@ -37,9 +34,6 @@ const (
 
 // Leaving is the one key of IndexLeaving.
 const Leaving = "true"
-
-// Limited is the one key of IndexLimited.
-const Limited = "true"
 
 // AddIndexes adds the indexes to a cache: Lean, but in tests.
 func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
@@ -62,7 +56,6 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		{&v1alpha1.OrgMember{}, IndexUID, member(func(m *v1alpha1.OrgMember) string { return uidKey(string(m.UID)) })},
 		{&v1alpha1.OrgMember{}, IndexLeaving, member(leaving)},
 		{&v1alpha1.OrgMember{}, IndexRobot, member(func(m *v1alpha1.OrgMember) string { namespace, _ := rules.Robot(m); return namespace })},
-		{&v1alpha1.OrgMember{}, IndexLimited, member(limited)},
 		{&v1alpha1.WorkspaceAssignment{}, IndexMember, func(o client.Object) []string {
 			return []string{o.(*v1alpha1.WorkspaceAssignment).Spec.Member}
 		}},
@@ -87,14 +80,6 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 // uidKey is that of IndexUID: with 4,096 of them, a hundred thousand members share each by twenty-four. A key for each member
 // takes some 300 bytes.
 func uidKey(uid string) string { return uid[:min(len(uid), 3)] }
-
-func limited(m *v1alpha1.OrgMember) string {
-	c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionInvitationSent)
-	if c != nil && c.Reason == v1alpha1.ReasonInvitationLimited {
-		return Limited
-	}
-	return ""
-}
 
 func leaving(m *v1alpha1.OrgMember) string {
 	if m.DeletionTimestamp != nil {

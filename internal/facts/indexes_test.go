@@ -43,10 +43,6 @@ func TestIndexes(t *testing.T) {
 	mia := &v1alpha1.WorkspaceAssignment{Spec: v1alpha1.WorkspaceAssignmentSpec{Member: "mia", Workspaces: []v1alpha1.WorkspaceName{"web", "api"}}}
 	web := &v1alpha1.Workspace{ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "web"}}
 	shop := &v1alpha1.Workspace{Spec: v1alpha1.WorkspaceSpec{Namespace: "shop"}}
-	waits := func(reason string) *v1alpha1.OrgMember {
-		return &v1alpha1.OrgMember{Status: v1alpha1.OrgMemberStatus{Conditions: []metav1.Condition{{Type: v1alpha1.ConditionInvitationSent, Reason: reason}}}}
-	}
-	limited, deferred := waits(v1alpha1.ReasonInvitationLimited), waits(v1alpha1.ReasonInvitationDeferred)
 	cases := []struct {
 		reason string
 		index  string
@@ -65,8 +61,6 @@ func TestIndexes(t *testing.T) {
 		{"nor is one with a username of their own", member + facts.IndexRobot,
 			&v1alpha1.OrgMember{Spec: v1alpha1.OrgMemberSpec{Username: "acme--web:joe"}}, nil},
 		{"robots by their namespace", member + facts.IndexRobot, ci, []string{"acme--web"}},
-		{"who waits for the organization's turn", member + facts.IndexLimited, limited, []string{facts.Limited}},
-		{"who waits for something else does not", member + facts.IndexLimited, deferred, nil},
 		{"assignments by member", assignment + facts.IndexMember, mia, []string{"mia"}},
 		{"assignments by each workspace", assignment + facts.IndexWorkspace, mia, []string{"web", "api"}},
 		{"workspaces by the default name of their namespace", workspace + facts.IndexNamespaceName, web, []string{"acme--web"}},

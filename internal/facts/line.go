@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
@@ -13,8 +14,7 @@ import (
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
-// Lines are, for each home, those whose invitation waits for the organization's turn, as the cache shows them: what IndexLimited
-// finds, in order. Each change of a member moves that member alone, so that nobody is listed to say how many go before one. The
+// Lines are, for each home, those whose invitation waits for the organization's turn, as the cache shows them: in order. Each change of a member moves that member alone, so that nobody is listed to say how many go before one. The
 // zero value is ready to Follow.
 type Lines struct {
 	mu    sync.Mutex
@@ -103,8 +103,13 @@ func (l *Lines) moved(before, after any) {
 // inLine is the member that an object of the cache is, if they are in line; nil if not. Whoever is being deleted stands in
 // nobody's way.
 func inLine(o any) *v1alpha1.OrgMember {
-	if m, ok := o.(*v1alpha1.OrgMember); ok && limited(m) != "" && m.DeletionTimestamp == nil {
+	if m, ok := o.(*v1alpha1.OrgMember); ok && limited(m) && m.DeletionTimestamp == nil {
 		return m
 	}
 	return nil
+}
+
+func limited(m *v1alpha1.OrgMember) bool {
+	c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionInvitationSent)
+	return c != nil && c.Reason == v1alpha1.ReasonInvitationLimited
 }
