@@ -39,8 +39,6 @@ const (
 	// farewellsWithin is how long after that write they are begun to be sent. Whoever was paused for longer sends no more of them: there
 	// may be a successor who does.
 	farewellsWithin = 10 * time.Second
-	// farewellsYield is how long farewells wait for those who are leaving still: their access is to end first. Some leave for ever.
-	farewellsYield = 10 * time.Second
 )
 
 // Reconcile sends farewells of an organization that are due, and comes back for the next.
@@ -80,7 +78,7 @@ func (r *FarewellReconciler) due(ctx context.Context, o *v1alpha1.Organization, 
 
 // yields says that a farewell, and those after it, are to wait for the end of somebody's access.
 func (r *FarewellReconciler) yields(ctx context.Context, home string, f *v1alpha1.Farewell) (bool, error) {
-	if age := r.Clock.Since(f.At.Time); age < 0 || age >= farewellsYield {
+	if age := r.Clock.Since(f.At.Time); age < 0 || age >= leavingTime {
 		return false, nil
 	}
 	leaving, err := r.Facts.MembersBy(ctx, home, facts.IndexLeaving, facts.Leaving)

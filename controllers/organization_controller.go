@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -72,9 +73,20 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	o.Status.Workspaces = new(int32(len(workspaces)))
 	r.reportRedundancy(o, roll.Admins)
 	wanted := slices.ContainsFunc(members, func(m v1alpha1.OrgMember) bool { return m.Name == o.Spec.Owner })
-	result, err := r.finish(ctx, before, o, rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld), roll.Wake)
+	verdict := rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld)
+	if waits, err := r.countWaits(ctx, before, verdict, onlyMembers(before, o)); err != nil || waits {
+		return laterCount, err
+	}
+	result, err := r.finish(ctx, before, o, verdict, roll.Wake)
 	r.tellRedundancy(h, before, o, err)
 	return result, err
+}
+
+// onlyMembers says that nothing but the count of members changed.
+func onlyMembers(before, after *v1alpha1.Organization) bool {
+	counted := before.DeepCopy()
+	counted.Status.Members = after.Status.Members
+	return !equality.Semantic.DeepEqual(before, after) && equality.Semantic.DeepEqual(counted, after)
 }
 
 // standBack reports an Organization that is not in force, since there is an older one in the namespace.

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -61,7 +62,12 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if err = cmp.Or(err, marked); err != nil {
 		return r.finishIncomplete(ctx, before, w, err, access.Wake)
 	}
-	return r.finish(ctx, before, w, verdict.Withheld(withheld), access.Wake)
+	verdict = verdict.Withheld(withheld)
+	onlyCount := w.Status.Namespace == before.Status.Namespace && !equality.Semantic.DeepEqual(before, w)
+	if waits, err := r.countWaits(ctx, before, verdict, onlyCount); err != nil || waits {
+		return laterCount, err
+	}
+	return r.finish(ctx, before, w, verdict, access.Wake)
 }
 
 // applyAccess makes the RoleBindings follow the access, and counts who has it. It says whether it withheld something.

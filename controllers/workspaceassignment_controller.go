@@ -72,16 +72,14 @@ func passing(a *v1alpha1.WorkspaceAssignment, v rules.Verdict, workspaces map[v1
 	return false
 }
 
-// farewell is how long a member who is being deleted mostly takes to go. What is said of their assignments waits for that.
-const farewell = 3 * time.Second
-
-// untilGone is when a member who is being deleted should be gone; zero when that is over, or they stay.
+// untilGone is when a member who is being deleted should be gone; zero when that is over, or they stay. What is said of their
+// assignments waits for that.
 func untilGone(h rules.Home, member *rules.Standing) time.Time {
 	if member == nil || member.Leaving == nil {
 		return rules.Never
 	}
-	at := member.Leaving.Add(farewell)
-	if left := at.Sub(h.Now); left <= 0 || left > farewell { // later than that by a clock that is not the API server's
+	at := member.Leaving.Add(leavingTime)
+	if left := at.Sub(h.Now); left <= 0 || left > leavingTime { // later than that by a clock that is not the API server's
 		return rules.Never
 	}
 	return at
