@@ -185,16 +185,16 @@ func (d Deps) somebodyLeaves(ctx context.Context, home string) (bool, error) {
 	}), err
 }
 
-// countWaits says that a changed count of people is to be told later, by another look soon: all else is on record, and somebody leaves.
-func (d Deps) countWaits(ctx context.Context, before client.Object, v rules.Verdict, onlyCount bool) (bool, error) {
-	if !onlyCount || !told(before, v) {
-		return false, nil
+// finishCount is finish where nothing but a count of people may have changed, as the last argument says. That waits while somebody
+// leaves and all else is on record.
+func (d Deps) finishCount(ctx context.Context, before, obj client.Object, v rules.Verdict, wake time.Time, onlyCount bool) (ctrl.Result, error) {
+	if onlyCount && told(before, v) {
+		if leaves, err := d.somebodyLeaves(ctx, obj.GetNamespace()); err != nil || leaves {
+			return ctrl.Result{RequeueAfter: time.Second, Priority: new(0)}, err
+		}
 	}
-	return d.somebodyLeaves(ctx, before.GetNamespace())
+	return d.finish(ctx, before, obj, v, wake)
 }
-
-// laterCount is when to look again.
-var laterCount = ctrl.Result{RequeueAfter: time.Second, Priority: new(0)}
 
 // told says that a verdict is on record.
 func told(obj client.Object, v rules.Verdict) bool {

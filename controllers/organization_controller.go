@@ -74,10 +74,7 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	r.reportRedundancy(o, roll.Admins)
 	wanted := slices.ContainsFunc(members, func(m v1alpha1.OrgMember) bool { return m.Name == o.Spec.Owner })
 	verdict := rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld)
-	if waits, err := r.countWaits(ctx, before, verdict, onlyMembers(before, o)); err != nil || waits {
-		return laterCount, err
-	}
-	result, err := r.finish(ctx, before, o, verdict, roll.Wake)
+	result, err := r.finishCount(ctx, before, o, verdict, roll.Wake, onlyMembers(before, o))
 	r.tellRedundancy(h, before, o, err)
 	return result, err
 }

@@ -62,12 +62,8 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if err = cmp.Or(err, marked); err != nil {
 		return r.finishIncomplete(ctx, before, w, err, access.Wake)
 	}
-	verdict = verdict.Withheld(withheld)
 	onlyCount := w.Status.Namespace == before.Status.Namespace && !equality.Semantic.DeepEqual(before, w)
-	if waits, err := r.countWaits(ctx, before, verdict, onlyCount); err != nil || waits {
-		return laterCount, err
-	}
-	return r.finish(ctx, before, w, verdict, access.Wake)
+	return r.finishCount(ctx, before, w, verdict.Withheld(withheld), access.Wake, onlyCount)
 }
 
 // applyAccess makes the RoleBindings follow the access, and counts who has it. It says whether it withheld something.
