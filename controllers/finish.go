@@ -20,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
-	"github.com/orgkeeper/orgkeeper/internal/facts"
 	"github.com/orgkeeper/orgkeeper/internal/rules"
 )
 
@@ -170,38 +169,6 @@ func cut(s string, bytes int) string { return strings.ToValidUTF8(s[:min(len(s),
 // lookAgain is how long a farewell waits at most for what wakes it. What it waits for wakes it at once; this is for the
 // rare case that the cause went by while nobody looked.
 const lookAgain = 5 * time.Second
-
-// leavingTime is how long somebody who is being deleted mostly takes to go, also when hundreds do at a time. What only tells of them
-// waits for that: it would stand beside the writes that end their access.
-const leavingTime = 10 * time.Second
-
-// somebodyLeaves says that somebody of a home is about to be gone.
-func (d Deps) somebodyLeaves(ctx context.Context, home string) (bool, error) {
-	leaving, err := d.Facts.MembersBy(ctx, home, facts.IndexLeaving, facts.Leaving)
-	now := d.Clock.Now()
-	return slices.ContainsFunc(leaving, func(m v1alpha1.OrgMember) bool {
-		since := now.Sub(m.DeletionTimestamp.Time)
-		return since >= 0 && since < leavingTime // an owner may be leaving for ever
-	}), err
-}
-
-// finishCount is finish where nothing but a count of people may have changed, as the last argument says. That waits while somebody
-// leaves and all else is on record.
-func (d Deps) finishCount(ctx context.Context, before, obj client.Object, v rules.Verdict, wake time.Time, onlyCount bool) (ctrl.Result, error) {
-	if onlyCount && told(before, v) {
-		if leaves, err := d.somebodyLeaves(ctx, obj.GetNamespace()); err != nil || leaves {
-			return ctrl.Result{RequeueAfter: time.Second, Priority: new(0)}, err
-		}
-	}
-	return d.finish(ctx, before, obj, v, wake)
-}
-
-// told says that a verdict is on record.
-func told(obj client.Object, v rules.Verdict) bool {
-	conditions, observed := statusOf(obj)
-	ready := meta.FindStatusCondition(*conditions, v1alpha1.ConditionReady)
-	return ready != nil && *observed == obj.GetGeneration() && ready.Reason == v.Reason && (ready.Status == metav1.ConditionTrue) == v.Ready
-}
 
 // wakeAt comes back at a moment; the zero time means never.
 func (d Deps) wakeAt(at time.Time) ctrl.Result {

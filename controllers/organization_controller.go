@@ -22,7 +22,10 @@ import (
 const maxAdmins = 1000
 
 // OrganizationReconciler keeps the roles in force: the RoleBindings in the home, and the counts.
-type OrganizationReconciler struct{ Deps }
+type OrganizationReconciler struct {
+	Deps
+	counts lateCounts
+}
 
 // Reconcile takes the roll of the members and makes the home's RoleBindings follow it.
 func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Organization) (ctrl.Result, error) {
@@ -32,6 +35,7 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	}
 	inForce := h.Organization != nil && h.Organization.UID == o.UID
 	if o.DeletionTimestamp != nil {
+		r.counts.forget(o.UID)
 		return r.finalize(ctx, h, o, inForce)
 	}
 	if !inForce {
@@ -74,7 +78,7 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	r.reportRedundancy(o, roll.Admins)
 	wanted := slices.ContainsFunc(members, func(m v1alpha1.OrgMember) bool { return m.Name == o.Spec.Owner })
 	verdict := rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld)
-	result, err := r.finishCount(ctx, before, o, verdict, roll.Wake, onlyMembers(before, o))
+	result, err := r.counts.finish(ctx, r.Deps, before, o, verdict, roll.Wake, onlyMembers(before, o))
 	r.tellRedundancy(h, before, o, err)
 	return result, err
 }

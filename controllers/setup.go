@@ -61,7 +61,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
 	}
 	d.steps = &clockSteps{clock: d.Clock, steady: d.Steady}
 	for _, setup := range []func(ctrl.Manager) error{
-		(&OrganizationReconciler{d}).SetupWithManager,
+		(&OrganizationReconciler{Deps: d}).SetupWithManager,
 		(&OrgMemberReconciler{Deps: d}).SetupWithManager,
 		(&InvitationReconciler{d}).SetupWithManager,
 		(&OwnershipMailReconciler{d}).SetupWithManager,
@@ -69,7 +69,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, d Deps) error {
 		(&FarewellReconciler{d}).SetupWithManager,
 		(&UnassignReconciler{d}).SetupWithManager,
 		(&SubscriptionMailReconciler{d}).SetupWithManager,
-		(&WorkspaceReconciler{d}).SetupWithManager,
+		(&WorkspaceReconciler{Deps: d}).SetupWithManager,
 		(&WorkspaceAssignmentReconciler{d}).SetupWithManager,
 		(&PolicyReconciler{Deps: d}).SetupWithManager,
 	} {

@@ -24,7 +24,10 @@ import (
 )
 
 // WorkspaceReconciler keeps the namespaces of workspaces and the access to them.
-type WorkspaceReconciler struct{ Deps }
+type WorkspaceReconciler struct {
+	Deps
+	counts lateCounts
+}
 
 // Reconcile makes the namespace be the workspace's and its RoleBindings follow members and assignments.
 func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -39,6 +42,7 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		return ctrl.Result{}, err
 	}
 	if w.DeletionTimestamp != nil {
+		r.counts.forget(w.UID)
 		return r.finalize(ctx, w)
 	}
 	meta, err := r.Facts.Namespace(ctx, rules.NamespaceName(w))
@@ -63,7 +67,7 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 		return r.finishIncomplete(ctx, before, w, err, access.Wake)
 	}
 	onlyCount := w.Status.Namespace == before.Status.Namespace && !equality.Semantic.DeepEqual(before, w)
-	return r.finishCount(ctx, before, w, verdict.Withheld(withheld), access.Wake, onlyCount)
+	return r.counts.finish(ctx, r.Deps, before, w, verdict.Withheld(withheld), access.Wake, onlyCount)
 }
 
 // applyAccess makes the RoleBindings follow the access, and counts who has it. It says whether it withheld something.
