@@ -233,7 +233,9 @@ func (d Deps) places(ctx context.Context, home string) (map[string][]string, err
 	}
 	places := map[string][]string{home: rbac.HomeBindings}
 	for i := range workspaces {
-		places[rules.NamespaceName(&workspaces[i])] = rbac.WorkspaceBindings
+		if namespace := rules.NamespaceName(&workspaces[i]); namespace != home { // which a workspace may want, and never gets
+			places[namespace] = rbac.WorkspaceBindings
+		}
 	}
 	return places, nil
 }

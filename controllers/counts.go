@@ -32,8 +32,12 @@ type lateCounts struct {
 // leaves and all else is on record.
 func (c *lateCounts) finish(ctx context.Context, d Deps, before, obj client.Object, v rules.Verdict, wake time.Time, onlyCount bool) (ctrl.Result, error) {
 	if onlyCount && told(before, v) && c.mayWait(obj.GetUID(), d.Steady.Now()) {
-		if leaves, err := d.somebodyLeaves(ctx, obj.GetNamespace()); err != nil || leaves {
-			return ctrl.Result{RequeueAfter: time.Second, Priority: new(0)}, err
+		leaves, err := d.somebodyLeaves(ctx, obj.GetNamespace())
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if leaves {
+			return d.wakeAt(rules.Earliest(wake, d.Clock.Now().Add(time.Second))), nil
 		}
 	}
 	c.forget(obj.GetUID())

@@ -42,8 +42,9 @@ type look struct {
 	free map[types.UID]string
 }
 
-// lookCounts is how long after it began a list counts. Who asks later, as somebody who waited for something else, has a new one.
-const lookCounts = time.Minute
+// lookCounts is how long after it began a list counts. Who asks later, as somebody who waited for something else, has a new one: what
+// somebody wrote since by old facts, only the cache shows.
+const lookCounts = 5 * time.Second
 
 // take says that a list found a member free, once.
 func (l *lastLooks) take(m *v1alpha1.OrgMember, username string, now time.Time) bool {

@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -92,4 +93,58 @@ func TestManyLeaveAtOnce(t *testing.T) {
 		t.Errorf("%d lists for %d who left", n, many)
 	}
 	t.Logf("%d lists", lists.Load()-before)
+}
+
+// stuck is a client that cannot change or delete RoleBindings of a namespace.
+type stuck struct {
+	client.Client
+	in *atomic.Pointer[string]
+}
+
+func (s stuck) fails(o client.Object) error {
+	if _, binding := o.(*rbacv1.RoleBinding); binding && o.GetNamespace() == *s.in.Load() {
+		return errTooLarge
+	}
+	return nil
+}
+
+func (s stuck) Update(ctx context.Context, o client.Object, options ...client.UpdateOption) error {
+	if err := s.fails(o); err != nil {
+		return err
+	}
+	return s.Client.Update(ctx, o, options...)
+}
+
+func (s stuck) Delete(ctx context.Context, o client.Object, options ...client.DeleteOption) error {
+	if err := s.fails(o); err != nil {
+		return err
+	}
+	return s.Client.Delete(ctx, o, options...)
+}
+
+// A workspace may want its own home for its namespace, and never gets it. Whoever leaves is looked for there all the same.
+func TestLeaverOfAHomeThatAWorkspaceWants(t *testing.T) {
+	var in atomic.Pointer[string]
+	in.Store(new(string))
+	h := operate(t, with(func(d *controllers.Deps) { d.Client = stuck{d.Client, &in} })).home(t)
+	acme, _ := h.found()
+	w := h.workspace("w")
+	w.Spec.Namespace = h.name
+	ann := h.member("ann", v1alpha1.RoleUserAdmin, joined)
+	h.create(w, ann)
+	h.eventually("ann is named", func() error {
+		if h.named(h.user("ann")) == nil {
+			return errors.New("nowhere")
+		}
+		return nil
+	})
+	in.Store(&h.name)
+	h.delete(ann)
+	h.becomes(ann, "Ready", "False/"+v1alpha1.ReasonDeleting)
+	if in := h.named(h.user("ann")); !h.get(ann) || in == nil {
+		t.Errorf("named by %v, she is to stay until nothing names her: %v", in, ann.DeletionTimestamp)
+	}
+	in.Store(new(string))
+	h.touch(acme)
+	h.goes(ann)
 }
