@@ -78,15 +78,18 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	r.reportRedundancy(o, roll.Admins)
 	wanted := slices.ContainsFunc(members, func(m v1alpha1.OrgMember) bool { return m.Name == o.Spec.Owner })
 	verdict := rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld)
-	result, err := r.counts.finish(ctx, r.Deps, before, o, verdict, roll.Wake, onlyMembers(before, o))
+	result, err := r.counts.finish(ctx, r.Deps, before, o, verdict, roll.Wake, onlyCounts(before, o))
 	r.tellRedundancy(h, before, o, err)
 	return result, err
 }
 
-// onlyMembers says that nothing but the count of members changed.
-func onlyMembers(before, after *v1alpha1.Organization) bool {
+// onlyCounts says that nothing changed but the counts of members and of seats, and that nobody is refused a seat by them.
+func onlyCounts(before, after *v1alpha1.Organization) bool {
 	counted := before.DeepCopy()
 	counted.Status.Members = after.Status.Members
+	if rules.SeatLimit(after) == 0 {
+		counted.Status.Seats = after.Status.Seats
+	}
 	return !equality.Semantic.DeepEqual(before, after) && equality.Semantic.DeepEqual(counted, after)
 }
 

@@ -19,8 +19,8 @@ import (
 // throws nobody out. Somebody suspended has none, or members who take turns would be more than the seats. So they wait, like
 // somebody new, to come back.
 
-// seatLimit is how many seats there are; 0 for no limit.
-func seatLimit(o *v1alpha1.Organization) int {
+// SeatLimit is how many seats there are; 0 for no limit.
+func SeatLimit(o *v1alpha1.Organization) int {
 	if o == nil || o.Spec.Subscription == nil {
 		return 0
 	}
@@ -29,7 +29,7 @@ func seatLimit(o *v1alpha1.Organization) int {
 
 // seatsTaken says that, as far as is recorded, no seat is free.
 func seatsTaken(o *v1alpha1.Organization) bool {
-	return o.Status.Seats != nil && int(o.Status.Seats.Taken) >= seatLimit(o)
+	return o.Status.Seats != nil && int(o.Status.Seats.Taken) >= SeatLimit(o)
 }
 
 // offered says that a member is offered a seat.
@@ -41,7 +41,7 @@ func offered(o *v1alpha1.Organization, member string) bool {
 // Offers are the members who are offered a seat, sorted. Once there are fewer seats than were counted on, no offer stands until
 // they are counted again.
 func Offers(o *v1alpha1.Organization) []string {
-	if o.Status.Seats == nil || int(o.Status.Seats.Taken) > seatLimit(o) {
+	if o.Status.Seats == nil || int(o.Status.Seats.Taken) > SeatLimit(o) {
 		return nil
 	}
 	return o.Status.Seats.Offered
@@ -50,7 +50,7 @@ func Offers(o *v1alpha1.Organization) []string {
 // SeatOutlook is the reason why those wait who are offered no seat; empty where seats have no limit.
 func SeatOutlook(o *v1alpha1.Organization) string {
 	switch {
-	case seatLimit(o) == 0:
+	case SeatLimit(o) == 0:
 		return ""
 	case seatsTaken(o):
 		return v1alpha1.ReasonNoSeat
@@ -122,7 +122,7 @@ func awaits(h Home, m *v1alpha1.OrgMember) string {
 
 // TakesSeat says that what is to be recorded of a member next may take a seat that they are offered.
 func TakesSeat(h Home, m *v1alpha1.OrgMember) bool {
-	return asksIn(h, m) && seatLimit(h.Organization) > 0 && offered(h.Organization, m.Name)
+	return asksIn(h, m) && SeatLimit(h.Organization) > 0 && offered(h.Organization, m.Name)
 }
 
 // Seated says that a member has a seat by what is recorded of them, or is about to be.
@@ -155,7 +155,7 @@ func awaitsVerdict(h Home, m *v1alpha1.OrgMember, reason string) Verdict {
 	switch reason {
 	case v1alpha1.ReasonNoSeat:
 		return waiting(reason, fmt.Sprintf("%s waits for a seat: %s has %d and all are taken; remove somebody, or book more (spec.subscription.seats of the Organization)",
-			m.Name, o.Name, seatLimit(o)))
+			m.Name, o.Name, SeatLimit(o)))
 	case v1alpha1.ReasonSubscriptionCancelled:
 		return waiting(reason, fmt.Sprintf("%s waits: the subscription of %s is cancelled; resume it (spec.subscription.cancelled of the Organization)", m.Name, o.Name))
 	}
@@ -170,7 +170,7 @@ type Finding struct {
 
 // JudgeSeats says whether seats are free; nil where they have no limit.
 func JudgeSeats(o *v1alpha1.Organization, use *v1alpha1.SeatUse) *Finding {
-	limit := int32(seatLimit(o))
+	limit := int32(SeatLimit(o))
 	switch {
 	case limit == 0:
 		return nil

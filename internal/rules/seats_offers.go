@@ -44,7 +44,7 @@ func hasOffer(o *v1alpha1.Organization, member string) bool {
 // the roll knows of them.
 func (r Roll) Seats(o *v1alpha1.Organization, kept ...string) *v1alpha1.SeatUse {
 	use := &v1alpha1.SeatUse{Taken: r.seated}
-	limit := seatLimit(o)
+	limit := SeatLimit(o)
 	if limit == 0 {
 		return use
 	}

@@ -88,7 +88,7 @@ func noticeOf(notices []v1alpha1.SubscriptionNotice, about v1alpha1.Subscription
 func (h Home) matter(about v1alpha1.SubscriptionChange, use *v1alpha1.SeatUse, notices []v1alpha1.SubscriptionNotice) bool {
 	switch about {
 	case v1alpha1.SubscriptionSeatsTaken:
-		limit := seatLimit(h.Organization)
+		limit := SeatLimit(h.Organization)
 		return limit > 0 && int(use.Taken) >= limit
 	case v1alpha1.SubscriptionCancelled:
 		return h.cancelled()
@@ -191,7 +191,7 @@ func (h Home) stillSo(n *v1alpha1.SubscriptionNotice) bool {
 	untried := n.Attempts == 0
 	switch n.About {
 	case v1alpha1.SubscriptionSeatsTaken:
-		return seatLimit(h.Organization) > 0
+		return SeatLimit(h.Organization) > 0
 	case v1alpha1.SubscriptionEnding:
 		return h.ending() && untried != h.named(*n)
 	case v1alpha1.SubscriptionEnded:
