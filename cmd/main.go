@@ -96,7 +96,11 @@ func run(ctx context.Context, o options) error {
 	if err := controllers.Setup(ctx, mgr, deps); err != nil {
 		return err
 	}
-	metrics.Registry.MustRegister(controllers.MemberCollector{Reader: mgr.GetCache(), Clock: reader.Clock}, controllers.OrganizationCollector{Reader: mgr.GetCache()}, controllers.PolicyCollector{State: reader.Guard}, post.Collector())
+	members, err := facts.CachedMembers(ctx, mgr.GetCache())
+	if err != nil {
+		return err
+	}
+	metrics.Registry.MustRegister(controllers.MemberCollector{Members: members, Clock: reader.Clock}, controllers.OrganizationCollector{Reader: mgr.GetCache()}, controllers.PolicyCollector{State: reader.Guard}, post.Collector())
 	events, err := auditEvents(mgr, o.activity, reader, metrics.Registry)
 	if err != nil {
 		return err
@@ -108,7 +112,7 @@ func run(ctx context.Context, o options) error {
 	},
 		append(events,
 			reloader{name: "invitation keys", reload: invitations.Keys.Reload, clock: clock.RealClock{}},
-			serve("ops", o.metricsAddress, ops(mgr.GetCache(), reader.Guard, post.Outage)), saveMemory{})...,
+			serve("ops", o.metricsAddress, ops(mgr.GetCache(), reader.Guard, post.Outage)), saveMemory{after: startingTime})...,
 	); err != nil {
 		return err
 	}

@@ -15,16 +15,16 @@ const (
 )
 
 // saveMemory does so once the operator has started, unless the environment says how garbage is to be collected.
-type saveMemory struct{}
+type saveMemory struct{ after time.Duration }
 
 // Start waits and sets it.
-func (saveMemory) Start(ctx context.Context) error {
+func (s saveMemory) Start(ctx context.Context) error {
 	if os.Getenv("GOGC") != "" {
 		return nil
 	}
 	select {
 	case <-ctx.Done():
-	case <-time.After(startingTime):
+	case <-time.After(s.after):
 		debug.SetGCPercent(gcPercent)
 		debug.FreeOSMemory() // what the start took and does not need any more
 	}

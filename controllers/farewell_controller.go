@@ -81,8 +81,7 @@ func (r *FarewellReconciler) yields(ctx context.Context, home string, f *v1alpha
 	if age := r.Clock.Since(f.At.Time); age < 0 || age >= leavingTime {
 		return false, nil
 	}
-	leaving, err := r.Facts.MembersBy(ctx, home, facts.IndexLeaving, facts.Leaving)
-	return len(leaving) > 0, err
+	return r.somebodyLeaves(ctx, home)
 }
 
 // send records the tries together, sends one mail after the other, and records the outcomes together. Those whose turn did not come

@@ -35,7 +35,10 @@ func quiet(result ctrl.Result, err error) (ctrl.Result, error) {
 		// The operator is being stopped. Whoever starts next looks at everything.
 		return ctrl.Result{}, nil
 	}
-	return result, err
+	if err != nil {
+		return ctrl.Result{}, err // after an error the queue says when to look again
+	}
+	return result, nil
 }
 
 func lostRace(err error) bool {

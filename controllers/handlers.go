@@ -52,7 +52,11 @@ func (w watches) organizationChanged(all inNamespace, owner ofMember) handler.Ev
 		}
 	}
 	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) { wake(q, all(ctx, e.Object.GetNamespace())) },
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+			if isNew(e) {
+				wake(q, all(ctx, e.Object.GetNamespace()))
+			}
+		},
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q queue) { wake(q, all(ctx, e.Object.GetNamespace())) },
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 			before, after := e.ObjectOld.(*v1alpha1.Organization), e.ObjectNew.(*v1alpha1.Organization)
@@ -102,7 +106,7 @@ func (w watches) rollChanged() handler.EventHandler {
 		for _, o := range members {
 			m := o.(*v1alpha1.OrgMember)
 			var organizations v1alpha1.OrganizationList
-			if w.client.List(ctx, &organizations, client.InNamespace(m.Namespace)) != nil {
+			if w.client.List(ctx, &organizations, client.InNamespace(m.Namespace), client.UnsafeDisableDeepCopy) != nil {
 				return
 			}
 			for _, org := range organizations.Items {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -184,7 +185,7 @@ func persistAll[S any, T interface {
 			return false, nil
 		}
 		noted := note(fresh)
-		if len(noted) == 0 {
+		if len(noted) == 0 && equality.Semantic.DeepEqual(before, fresh) {
 			return false, nil
 		}
 		if err := d.patchStatus(ctx, before, fresh); err != nil {

@@ -90,8 +90,9 @@ func (p *Post) Collector() prometheus.Collector {
 // MemberCollector tells, when asked, how many members there are by state and how old the oldest unsent invitation is.
 // It reads from the cache, so every replica tells the same.
 type MemberCollector struct {
-	Reader client.Reader
-	Clock  clock.PassiveClock
+	// Members lists all that the cache knows, by facts.CachedMembers but in tests.
+	Members func(ctx context.Context) ([]*v1alpha1.OrgMember, error)
+	Clock   clock.PassiveClock
 }
 
 var (
@@ -113,8 +114,8 @@ const scrapeTimeout = 5 * time.Second
 func (c MemberCollector) Collect(metrics chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	var members v1alpha1.OrgMemberList
-	if err := c.Reader.List(ctx, &members, client.UnsafeDisableDeepCopy); err != nil {
+	members, err := c.Members(ctx)
+	if err != nil {
 		metrics <- prometheus.NewInvalidMetric(membersMetric, err)
 		return
 	}
@@ -122,8 +123,7 @@ func (c MemberCollector) Collect(metrics chan<- prometheus.Metric) {
 		v1alpha1.StatePending: 0, v1alpha1.StateActive: 0, v1alpha1.StateDeclined: 0, v1alpha1.StateExpired: 0, v1alpha1.StateSuspended: 0,
 	}
 	var oldest time.Duration
-	for i := range members.Items {
-		m := &members.Items[i]
+	for _, m := range members {
 		if _, known := states[m.Status.State]; known {
 			states[m.Status.State]++
 		}

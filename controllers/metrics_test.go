@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"strings"
@@ -8,8 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
-
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/controllers"
@@ -20,7 +19,13 @@ func TestMetrics(t *testing.T) {
 	h := operate(t).home(t)
 	h.found()
 	// It counts every home; those of other tests shall not count here.
-	h.registry.MustRegister(controllers.MemberCollector{Reader: client.NewNamespacedClient(h.deps.Client, h.name), Clock: h.clock})
+	h.registry.MustRegister(controllers.MemberCollector{Clock: h.clock, Members: func(ctx context.Context) (all []*v1alpha1.OrgMember, _ error) {
+		members, err := h.deps.Facts.Members(ctx, h.name)
+		for i := range members {
+			all = append(all, &members[i])
+		}
+		return all, err
+	}})
 
 	h.invited("mia")
 	tom, _ := h.invited("tom")

@@ -206,7 +206,7 @@ func (r *OrganizationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.OrgMember{}, w.rollChanged(), standingMatters).
 		Watches(&v1alpha1.OrgMember{}, w.seatWanted(), seatMatters).
 		Watches(&v1alpha1.Workspace{}, w.eachIn(w.organizations), workspaceMatters).
-		Watches(bindingKind, w.each(w.organizationOfBinding)).
+		Watches(bindingKind, w.each(w.organizationOfBinding), anythingNew).
 		Watches(policyKind, policies.wakes(w.everyOrganization)).
 		Watches(policyBindingKind, policies.wakes(w.everyOrganization)).
 		WatchesMetadata(namespaceKind, w.eachHome(w.organizations), terminationMatters).

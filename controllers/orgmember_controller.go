@@ -233,7 +233,7 @@ func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Organization{}, farewellNoted()).
 		Watches(&v1alpha1.Workspace{}, w.each(w.membersOfWorkspace), workspaceMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.each(w.memberOfAssignment), assignmentMatters).
-		Watches(bindingKind, w.eachFirst(w.leavingMembers)).
+		Watches(bindingKind, w.eachFirst(w.leavingMembers), anythingNew).
 		WatchesMetadata(namespaceKind, w.eachHome(w.members), terminationMatters).
 		WatchesRawSource(r.Unassigner.goings()).
 		WatchesRawSource(r.steps.everything(w.everyMember)).

@@ -15,19 +15,35 @@ import (
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 )
 
-// onUpdate lets every creation and deletion through, and those updates that matter.
+// onUpdate lets every creation and deletion through, and those updates that matter: for objects that are looked at themselves.
 func onUpdate[T client.Object](matters func(before, after T) bool) builder.Predicates {
 	return builder.WithPredicates(predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return matters(e.ObjectOld.(T), e.ObjectNew.(T))
 	}})
 }
 
+// ofOthers is onUpdate for objects that others are looked at for. It leaves out what there was when the operator started, unless it
+// goes: at a start everything is looked at, and once is enough.
+func ofOthers[T client.Object](matters func(before, after T) bool) builder.Predicates {
+	return builder.WithPredicates(predicate.Funcs{
+		CreateFunc: isNew,
+		UpdateFunc: func(e event.UpdateEvent) bool { return matters(e.ObjectOld.(T), e.ObjectNew.(T)) },
+	})
+}
+
+func isNew(e event.CreateEvent) bool {
+	return !e.IsInInitialList || e.Object.GetDeletionTimestamp() != nil
+}
+
+// anythingNew is ofOthers with every update.
+var anythingNew = builder.WithPredicates(predicate.Funcs{CreateFunc: isNew})
+
 var (
 	// existenceMatters: whether the object is there.
-	existenceMatters = onUpdate(func(_, _ client.Object) bool { return false })
+	existenceMatters = ofOthers(func(_, _ client.Object) bool { return false })
 
 	// terminationMatters: whether the object stays.
-	terminationMatters = onUpdate(terminates)
+	terminationMatters = ofOthers(terminates)
 
 	// ignoreClaim: everything but our own claim on an object, which the same reconcile goes on from.
 	ignoreClaim = onUpdate(func(before, after client.Object) bool { return !claims(before, after) })
@@ -62,7 +78,7 @@ var (
 	})
 
 	// standingMatters: what a membership gives. Nothing is given before the finalizer is there.
-	standingMatters = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
+	standingMatters = ofOthers(func(before, after *v1alpha1.OrgMember) bool {
 		return specOrTermination(before, after) ||
 			!slices.Equal(before.Finalizers, after.Finalizers) ||
 			before.Status.State != after.Status.State ||
@@ -91,27 +107,27 @@ var (
 	}))
 
 	// verdictMatters: what is said of a member, also without a change of what the membership gives.
-	verdictMatters = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
+	verdictMatters = ofOthers(func(before, after *v1alpha1.OrgMember) bool {
 		return specOrTermination(before, after) || readyReason(before) != readyReason(after)
 	})
 
 	// workspaceMatters: what a workspace offers.
-	workspaceMatters = onUpdate(func(before, after *v1alpha1.Workspace) bool {
+	workspaceMatters = ofOthers(func(before, after *v1alpha1.Workspace) bool {
 		return specOrTermination(before, after) || before.Status.Namespace != after.Status.Namespace
 	})
 
 	// offerMatters: what a workspace offers, and whether it can give it, which the first judgement says whatever it is.
-	offerMatters = onUpdate(func(before, after *v1alpha1.Workspace) bool {
+	offerMatters = ofOthers(func(before, after *v1alpha1.Workspace) bool {
 		return specOrTermination(before, after) || before.Status.Namespace != after.Status.Namespace || readiness(before) != readiness(after)
 	})
 
 	// assignmentMatters: what an assignment asks for.
-	assignmentMatters = onUpdate(func(before, after *v1alpha1.WorkspaceAssignment) bool {
+	assignmentMatters = ofOthers(func(before, after *v1alpha1.WorkspaceAssignment) bool {
 		return specOrTermination(before, after)
 	})
 
 	// namespaceMatters: marks and termination of a namespace.
-	namespaceMatters = onUpdate(func(before, after client.Object) bool {
+	namespaceMatters = ofOthers(func(before, after client.Object) bool {
 		return terminates(before, after) ||
 			!maps.Equal(before.GetLabels(), after.GetLabels()) ||
 			!maps.Equal(before.GetAnnotations(), after.GetAnnotations())

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 )
@@ -47,6 +48,25 @@ func TestClaims(t *testing.T) {
 	} {
 		if got := claims(c.before, c.after); got != c.want {
 			t.Errorf("%s: a claim alone: %t, want %t", c.reason, got, c.want)
+		}
+	}
+}
+
+// What a start finds is looked at by itself, and wakes nothing else, unless it goes.
+func TestIsNew(t *testing.T) {
+	stays, goes := &v1alpha1.OrgMember{}, &v1alpha1.OrgMember{}
+	goes.DeletionTimestamp = &metav1.Time{}
+	for _, c := range []struct {
+		what string
+		e    event.CreateEvent
+		want bool
+	}{
+		{"created", event.CreateEvent{Object: stays}, true},
+		{"found at a start", event.CreateEvent{Object: stays, IsInInitialList: true}, false},
+		{"found going at a start", event.CreateEvent{Object: goes, IsInInitialList: true}, true},
+	} {
+		if got := isNew(c.e); got != c.want {
+			t.Errorf("%s: wakes others: %t, want %t", c.what, got, c.want)
 		}
 	}
 }

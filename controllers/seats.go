@@ -126,7 +126,7 @@ func (r *OrganizationReconciler) allot(ctx context.Context, h rules.Home, o *v1a
 func (w watches) seatWanted() handler.EventHandler {
 	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 		var organizations v1alpha1.OrganizationList
-		if w.client.List(ctx, &organizations, client.InNamespace(e.ObjectNew.GetNamespace())) != nil {
+		if w.client.List(ctx, &organizations, client.InNamespace(e.ObjectNew.GetNamespace()), client.UnsafeDisableDeepCopy) != nil {
 			return
 		}
 		for i := range organizations.Items {
@@ -136,6 +136,6 @@ func (w watches) seatWanted() handler.EventHandler {
 }
 
 // seatMatters: what a member has of an invitation, or asks for. All else that a seat hangs on is in standingMatters.
-var seatMatters = onUpdate(func(before, after *v1alpha1.OrgMember) bool {
+var seatMatters = ofOthers(func(before, after *v1alpha1.OrgMember) bool {
 	return rules.SeatClaim(before) != rules.SeatClaim(after)
 })

@@ -38,8 +38,7 @@ func (r *SubscriptionMailReconciler) Reconcile(ctx context.Context, o *v1alpha1.
 		return r.wakeAt(at), err
 	}
 	defer pass.leave()
-	o = h.Organization // that which the record was made from
-	before := o.DeepCopy()
+	before, o := h.Organization, h.Organization.DeepCopy() // that which the record was made from
 	o.Status.SubscriptionMails[noticeAbout(o, record.About)] = *record
 	if err := r.patchStatus(ctx, before, o); err != nil {
 		return ctrl.Result{}, err

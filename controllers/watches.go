@@ -64,7 +64,7 @@ func requestsFor[T any, P interface {
 
 func (w watches) organizations(ctx context.Context, namespace string) requests {
 	var organizations v1alpha1.OrganizationList
-	err := w.client.List(ctx, &organizations, client.InNamespace(namespace))
+	err := w.client.List(ctx, &organizations, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)
 	return requestsFor(organizations.Items, err)
 }
 
@@ -75,7 +75,7 @@ func (w watches) organizationOfBinding(ctx context.Context, o client.Object) req
 		return nil
 	}
 	var organizations v1alpha1.OrganizationList
-	if err := w.client.List(ctx, &organizations, client.InNamespace(home)); err != nil {
+	if err := w.client.List(ctx, &organizations, client.InNamespace(home), client.UnsafeDisableDeepCopy); err != nil {
 		return nil
 	}
 	var reqs requests
@@ -121,7 +121,7 @@ func (w watches) membersOfWorkspace(ctx context.Context, o client.Object) reques
 	admins, err := w.facts.MembersBy(ctx, ws.Namespace, facts.IndexRole, string(v1alpha1.RoleAdmin))
 	reqs := requestsFor(admins, err)
 	var organizations v1alpha1.OrganizationList
-	if err := w.client.List(ctx, &organizations, client.InNamespace(ws.Namespace)); err == nil {
+	if err := w.client.List(ctx, &organizations, client.InNamespace(ws.Namespace), client.UnsafeDisableDeepCopy); err == nil {
 		for _, org := range organizations.Items {
 			for _, owner := range []string{org.Spec.Owner, org.Status.Owner} {
 				if owner != "" {
@@ -190,7 +190,7 @@ func (w watches) workspacesOfNamespace(ctx context.Context, o client.Object) req
 
 func (w watches) workspacesUsing(ctx context.Context, namespace string) requests {
 	var workspaces v1alpha1.WorkspaceList
-	err := w.client.List(ctx, &workspaces, client.MatchingFields{facts.IndexNamespaceName: namespace})
+	err := w.client.List(ctx, &workspaces, client.MatchingFields{facts.IndexNamespaceName: namespace}, client.UnsafeDisableDeepCopy)
 	return requestsFor(workspaces.Items, err)
 }
 

@@ -108,7 +108,7 @@ func (r *WorkspaceReconciler) applyNamespace(ctx context.Context, w *v1alpha1.Wo
 
 // mark puts our labels and the given annotations on a namespace, as it was read.
 func (r *WorkspaceReconciler) mark(ctx context.Context, w *v1alpha1.Workspace, meta *metav1.PartialObjectMetadata, annotations map[string]string) error {
-	before := meta.DeepCopy()
+	before, meta := meta, meta.DeepCopy()
 	meta.Labels = merged(meta.Labels, rules.NamespaceLabels(w))
 	meta.Annotations = merged(meta.Annotations, annotations)
 	return r.patchMeta(ctx, before, meta)
@@ -239,7 +239,7 @@ func (r *WorkspaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Organization{}, removalsFirst(w.subscriptionChanged(w.workspaces))).
 		Watches(&v1alpha1.OrgMember{}, w.eachSoon(w.workspacesOfMember), standingMatters).
 		Watches(&v1alpha1.WorkspaceAssignment{}, w.eachSoon(w.workspacesOfAssignment), assignmentMatters).
-		Watches(bindingKind, w.each(w.workspaceOfBinding)).
+		Watches(bindingKind, w.each(w.workspaceOfBinding)). // at a start too: they may be left of a workspace that is gone
 		Watches(policyKind, policies.wakes(w.everyWorkspace)).
 		Watches(policyBindingKind, policies.wakes(w.everyWorkspace)).
 		WatchesMetadata(namespaceKind, w.each(w.workspacesOfNamespace), namespaceMatters).

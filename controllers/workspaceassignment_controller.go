@@ -159,7 +159,7 @@ func (r *WorkspaceAssignmentReconciler) SetupWithManager(mgr ctrl.Manager) error
 		Watches(&v1alpha1.Organization{}, removalsFirst(w.subscriptionChanged(w.assignments))).
 		Watches(&v1alpha1.OrgMember{}, w.each(w.assignmentsOfMember), verdictMatters).
 		Watches(&v1alpha1.Workspace{}, w.each(w.assignmentsOfWorkspace), offerMatters).
-		Watches(bindingKind, w.subjectsChanged()).
+		Watches(bindingKind, w.subjectsChanged(), anythingNew).
 		WatchesMetadata(namespaceKind, w.eachHome(w.assignments), terminationMatters).
 		WatchesRawSource(r.steps.everything(w.everyAssignment)).
 		Complete(reconciler(r.Client, r))

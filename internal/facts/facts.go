@@ -37,7 +37,7 @@ type Reader struct {
 // shared lets a list hand out the cache's own objects. Whoever uses it must not change them.
 var shared = client.UnsafeDisableDeepCopy
 
-// Home reads what there is to know of a home namespace.
+// Home reads what there is to know of a home namespace. Its Organization is the cache's own: do not change it.
 func (r Reader) Home(ctx context.Context, namespace string) (rules.Home, error) {
 	h := rules.Home{Namespace: namespace, UsernamePrefix: r.UsernamePrefix, Now: r.Clock.Now()}
 	state, err := r.Guard(ctx)
@@ -53,7 +53,7 @@ func (r Reader) Home(ctx context.Context, namespace string) (rules.Home, error) 
 	h.Terminating = meta != nil && meta.DeletionTimestamp != nil
 
 	var organizations v1alpha1.OrganizationList
-	if err := r.List(ctx, &organizations, client.InNamespace(namespace)); err != nil {
+	if err := r.List(ctx, &organizations, client.InNamespace(namespace), shared); err != nil {
 		return h, fmt.Errorf("list organizations of %s: %w", namespace, err)
 	}
 	h.Organization = rules.InForce(organizations.Items)
@@ -74,11 +74,11 @@ func (r Reader) Home(ctx context.Context, namespace string) (rules.Home, error) 
 	return h, nil
 }
 
-// Namespace reads the metadata of a namespace; nil when it does not exist.
+// Namespace reads the metadata of a namespace; nil when it does not exist. It is the cache's own: do not change it.
 func (r Reader) Namespace(ctx context.Context, name string) (*metav1.PartialObjectMetadata, error) {
 	meta := &metav1.PartialObjectMetadata{}
 	meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	err := r.Get(ctx, client.ObjectKey{Name: name}, meta)
+	err := r.Get(ctx, client.ObjectKey{Name: name}, meta, shared)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}

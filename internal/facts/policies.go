@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/orgkeeper/orgkeeper/api/v1alpha1"
 	"github.com/orgkeeper/orgkeeper/config/policy"
 	"github.com/orgkeeper/orgkeeper/internal/guard"
 )
@@ -57,23 +58,50 @@ type synced struct {
 	kind string
 }
 
-func storeOf(ctx context.Context, from cache.Informers, kind client.Object) (Store, error) {
+func storeOf(ctx context.Context, from cache.Informers, kind client.Object) (synced, error) {
 	informer, err := from.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
 	if err != nil {
-		return nil, err
+		return synced{}, err
 	}
 	shared, ok := informer.(toolscache.SharedIndexInformer)
 	if !ok {
-		return nil, fmt.Errorf("the informer of %T has no store: %T", kind, informer)
+		return synced{}, fmt.Errorf("the informer of %T has no store: %T", kind, informer)
 	}
 	return synced{shared, fmt.Sprintf("%T", kind)}, nil
 }
 
-func (s synced) GetByKey(name string) (any, bool, error) {
+func (s synced) knows() error {
 	if !s.HasSynced() {
-		return nil, false, fmt.Errorf("the cache does not know every %s yet", s.kind)
+		return fmt.Errorf("the cache does not know every %s yet", s.kind)
+	}
+	return nil
+}
+
+func (s synced) GetByKey(name string) (any, bool, error) {
+	if err := s.knows(); err != nil {
+		return nil, false, err
 	}
 	return s.GetStore().GetByKey(name)
+}
+
+// CachedMembers lists the OrgMembers of all homes whenever asked. They are the cache's own: do not change them. A list by the cache's
+// reader would copy each, some 50 MB for a hundred thousand.
+func CachedMembers(ctx context.Context, from cache.Informers) (func(context.Context) ([]*v1alpha1.OrgMember, error), error) {
+	store, err := storeOf(ctx, from, &v1alpha1.OrgMember{})
+	if err != nil {
+		return nil, err
+	}
+	return func(context.Context) ([]*v1alpha1.OrgMember, error) {
+		if err := store.knows(); err != nil {
+			return nil, err
+		}
+		objects := store.GetStore().List()
+		members := make([]*v1alpha1.OrgMember, 0, len(objects))
+		for _, o := range objects {
+			members = append(members, o.(*v1alpha1.OrgMember))
+		}
+		return members, nil
+	}, nil
 }
 
 // State is whether all policies and bindings are as shipped.
