@@ -141,7 +141,7 @@ func (r *FarewellReconciler) note(ctx context.Context, fresh *v1alpha1.Organizat
 // takeBack makes a farewell what it was before a try that was recorded and not made, unless somebody else tried since.
 func takeBack(fresh, before *v1alpha1.Organization, f *v1alpha1.Farewell) {
 	if i := position(fresh, f.UID); i >= 0 && equality.Semantic.DeepEqual(&fresh.Status.Farewells[i], f) {
-		fresh.Status.Farewells[i] = before.Status.Farewells[position(before, f.UID)]
+		before.Status.Farewells[position(before, f.UID)].DeepCopyInto(&fresh.Status.Farewells[i])
 	}
 }
 

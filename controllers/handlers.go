@@ -53,6 +53,9 @@ func (w watches) organizationChanged(all inNamespace, owner ofMember) handler.Ev
 	}
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q queue) {
+			if e.Object.GetDeletionTimestamp() != nil {
+				q = first(q)
+			}
 			if isNew(e) {
 				wake(q, all(ctx, e.Object.GetNamespace()))
 			}

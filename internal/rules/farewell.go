@@ -73,7 +73,7 @@ func farewell(m *v1alpha1.OrgMember, now time.Time) v1alpha1.Farewell {
 	if n := m.Status.MembershipNotice; n != nil {
 		f.Serial = n.Serial + 1
 		if n.Change == v1alpha1.MembershipEnded && m.Status.State == v1alpha1.StateExpired {
-			f.Serial, f.At, f.MailDelivery = n.Serial, n.At, n.MailDelivery
+			f.Serial, f.At, f.MailDelivery = n.Serial, n.At, *n.MailDelivery.DeepCopy()
 		}
 	}
 	return f

@@ -26,7 +26,10 @@ var matters = []v1alpha1.SubscriptionChange{
 // noted, what is so no more is over. It is to be written together with what it is about, so that nothing is forgotten and
 // nothing told twice.
 func SubscriptionNotices(h Home, use *v1alpha1.SeatUse) []v1alpha1.SubscriptionNotice {
-	notices := slices.Clone(h.Organization.Status.SubscriptionMails)
+	notices := make([]v1alpha1.SubscriptionNotice, 0, len(matters))
+	for i := range h.Organization.Status.SubscriptionMails {
+		notices = append(notices, *h.Organization.Status.SubscriptionMails[i].DeepCopy())
+	}
 	for _, about := range matters {
 		i := noticeOf(notices, about)
 		switch is := h.matter(about, use, notices); {
