@@ -30,6 +30,7 @@ func TestBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	loadsAgain(t, o, first)
 	if _, err := measure(t.Context(), o, whole); err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +87,33 @@ func TestBench(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(o.dir, "2x5", "run", "*.pid")); err != nil || slices.ContainsFunc(left, running) {
 		t.Errorf("still running: %v, %v", left, err)
+	}
+}
+
+// loadsAgain loads what was loaded, as after a run that was cut short meanwhile, and leaves the result as it was.
+func loadsAgain(t *testing.T, o options, s shape) {
+	t.Helper()
+	file := filepath.Join(o.dir, s.String(), resultFile)
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r result
+	if err := json.Unmarshal(content, &r); err != nil {
+		t.Fatal(err)
+	}
+	r.Phases = r.Phases[:1]
+	if cut, err := json.Marshal(r); err != nil || os.WriteFile(file, cut, 0o600) != nil {
+		t.Fatal("the result cannot be cut short:", err)
+	}
+	for _, p := range phases[2:] {
+		s.without = append(s.without, p.name)
+	}
+	if _, err := measure(t.Context(), o, s); err != nil {
+		t.Error("load again:", err)
+	}
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -97,7 +97,8 @@ func (b *bench) declare(ctx context.Context, as client.Client, organizations []o
 		for _, object := range o.objects() {
 			asked := time.Now()
 			err := as.Create(ctx, object)
-			if client.IgnoreAlreadyExists(err) != nil {
+			// A policy may refuse what is there before the API server finds that it is.
+			if err != nil && b.admin.Get(ctx, client.ObjectKeyFromObject(object), object) != nil {
 				return err
 			}
 			if m, isMember := object.(*v1alpha1.OrgMember); isMember && err == nil {
