@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -53,9 +54,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return err
-	}
+	utilruntime.Must(errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)))
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         controllers.CacheOptions(),
@@ -96,11 +95,9 @@ func run(ctx context.Context, o options) error {
 	if err := controllers.Setup(ctx, mgr, deps); err != nil {
 		return err
 	}
-	members, err := facts.CachedMembers(ctx, mgr.GetCache())
-	if err != nil {
+	if err := collect(ctx, mgr.GetCache(), reader, post); err != nil {
 		return err
 	}
-	metrics.Registry.MustRegister(controllers.MemberCollector{Members: members, Clock: reader.Clock}, controllers.OrganizationCollector{Reader: mgr.GetCache()}, controllers.PolicyCollector{State: reader.Guard}, post.Collector())
 	events, err := auditEvents(mgr, o.activity, reader, metrics.Registry)
 	if err != nil {
 		return err

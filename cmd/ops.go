@@ -15,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/orgkeeper/orgkeeper/controllers"
+	"github.com/orgkeeper/orgkeeper/internal/facts"
 	"github.com/orgkeeper/orgkeeper/internal/guard"
 )
 
@@ -51,6 +53,20 @@ func ops(c cache.Cache, policies func(context.Context) (guard.State, error), out
 		}
 	})
 	return mux
+}
+
+// collect adds to /metrics what is counted when it is asked for: of the cache, the policies and the mails.
+func collect(ctx context.Context, c cache.Cache, reader facts.Reader, post *controllers.Post) error {
+	members, err := facts.CachedMembers(ctx, c)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		metrics.Registry.Register(controllers.MemberCollector{Members: members, Clock: reader.Clock}),
+		metrics.Registry.Register(controllers.OrganizationCollector{Reader: c}),
+		metrics.Registry.Register(controllers.PolicyCollector{State: reader.Guard}),
+		metrics.Registry.Register(post.Collector()),
+	)
 }
 
 // lease gives the lease that replicas take turns by, as it is now; by name alone when it cannot be read.
