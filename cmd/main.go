@@ -33,7 +33,7 @@ func main() {
 	o.bind(flag.CommandLine)
 	flag.Parse()
 	o.rest = flag.Args()
-	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
+	ctrl.SetLogger(lazily(zap.New(zap.UseFlagOptions(&o.log))))
 	if err := run(ctrl.SetupSignalHandler(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "orgkeeper:", err)
 		os.Exit(1)

@@ -87,12 +87,12 @@ func (s *clockSteps) wakeAll(ctx context.Context) {
 
 func (w watches) everyMember(ctx context.Context) requests {
 	var members v1alpha1.OrgMemberList
-	err := w.client.List(ctx, &members, client.UnsafeDisableDeepCopy)
+	err := w.facts.List(ctx, &members, client.UnsafeDisableDeepCopy)
 	return requestsFor(members.Items, err)
 }
 
 func (w watches) everyAssignment(ctx context.Context) requests {
 	var assignments v1alpha1.WorkspaceAssignmentList
-	err := w.client.List(ctx, &assignments, client.UnsafeDisableDeepCopy)
+	err := w.facts.List(ctx, &assignments, client.UnsafeDisableDeepCopy)
 	return requestsFor(assignments.Items, err)
 }

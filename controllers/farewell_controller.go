@@ -288,6 +288,6 @@ func (r *FarewellReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(r.Post.workers()).
 		Watches(&v1alpha1.Organization{}, unhurried, farewellsToTell).
 		WatchesRawSource(r.Post.ends(farewellSender)).
-		WatchesRawSource(r.steps.everything(watches{r.Client, r.Facts}.everyOrganization)).
+		WatchesRawSource(r.steps.everything(watches{r.Facts}.everyOrganization)).
 		Complete(reconciler(r.Client, r))
 }

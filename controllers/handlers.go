@@ -109,7 +109,7 @@ func (w watches) rollChanged() handler.EventHandler {
 		for _, o := range members {
 			m := o.(*v1alpha1.OrgMember)
 			var organizations v1alpha1.OrganizationList
-			if w.client.List(ctx, &organizations, client.InNamespace(m.Namespace), client.UnsafeDisableDeepCopy) != nil {
+			if w.facts.List(ctx, &organizations, client.InNamespace(m.Namespace), client.UnsafeDisableDeepCopy) != nil {
 				return
 			}
 			for _, org := range organizations.Items {

@@ -223,7 +223,7 @@ func (r *InvitationReconciler) recordOutcome(ctx context.Context, m *v1alpha1.Or
 
 // SetupWithManager registers the controller and what wakes it.
 func (r *InvitationReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	w := watches{r.Client, r.Facts}
+	w := watches{r.Facts}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(invitationSender).
 		WithOptions(r.Post.workers()).

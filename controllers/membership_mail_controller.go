@@ -102,6 +102,6 @@ func (r *MembershipMailReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.OrgMember{}, changeToTell).
 		WatchesRawSource(r.Post.ends(membershipSender)).
 		WatchesRawSource(r.Post.inOrder(mgr)).
-		WatchesRawSource(r.steps.everything(watches{r.Client, r.Facts}.everyMember)).
+		WatchesRawSource(r.steps.everything(watches{r.Facts}.everyMember)).
 		Complete(reconciler(r.Client, r))
 }

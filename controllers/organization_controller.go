@@ -195,7 +195,7 @@ func (r *OrganizationReconciler) finalize(ctx context.Context, h rules.Home, o *
 
 // SetupWithManager registers the controller and what wakes it.
 func (r *OrganizationReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	w := watches{r.Client, r.Facts}
+	w := watches{r.Facts}
 	policies := &policyWatch{state: r.Facts.Guard}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("organization").

@@ -217,7 +217,7 @@ func (r *OrgMemberReconciler) hasHeir(ctx context.Context, m *v1alpha1.OrgMember
 
 // SetupWithManager registers the controller and what wakes it.
 func (r *OrgMemberReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	w := watches{r.Client, r.Facts}
+	w := watches{r.Facts}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("orgmember").
 		WithOptions(severalAtOnce).

@@ -116,6 +116,6 @@ func (r *OwnershipMailReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.OrgMember{}, beingTold).
 		Watches(&v1alpha1.Organization{}, ownershipMoved()).
 		WatchesRawSource(r.Post.ends(ownershipSender)).
-		WatchesRawSource(r.steps.everything(watches{r.Client, r.Facts}.everyMember)).
+		WatchesRawSource(r.steps.everything(watches{r.Facts}.everyMember)).
 		Complete(reconciler(r.Client, r))
 }

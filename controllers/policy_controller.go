@@ -124,12 +124,12 @@ func (p *policyWatch) changed(ctx context.Context, initial bool) bool {
 
 func (w watches) everyOrganization(ctx context.Context) requests {
 	var organizations v1alpha1.OrganizationList
-	err := w.client.List(ctx, &organizations, client.UnsafeDisableDeepCopy)
+	err := w.facts.List(ctx, &organizations, client.UnsafeDisableDeepCopy)
 	return requestsFor(organizations.Items, err)
 }
 
 func (w watches) everyWorkspace(ctx context.Context) requests {
 	var workspaces v1alpha1.WorkspaceList
-	err := w.client.List(ctx, &workspaces, client.UnsafeDisableDeepCopy)
+	err := w.facts.List(ctx, &workspaces, client.UnsafeDisableDeepCopy)
 	return requestsFor(workspaces.Items, err)
 }

@@ -46,7 +46,7 @@ func (w watches) seatLost() handler.EventHandler {
 		before, after := e.ObjectOld.(*v1alpha1.Organization), e.ObjectNew.(*v1alpha1.Organization)
 		for _, member := range without(rules.Offers(before), rules.Offers(after)) {
 			m := &v1alpha1.OrgMember{}
-			if err := w.client.Get(ctx, client.ObjectKey{Namespace: after.Namespace, Name: member}, m); err == nil && m.Status.State != v1alpha1.StateActive {
+			if err := w.facts.Get(ctx, client.ObjectKey{Namespace: after.Namespace, Name: member}, m); err == nil && m.Status.State != v1alpha1.StateActive {
 				q.Add(request(after.Namespace, member))
 			}
 		}
@@ -126,7 +126,7 @@ func (r *OrganizationReconciler) allot(ctx context.Context, h rules.Home, o *v1a
 func (w watches) seatWanted() handler.EventHandler {
 	return handler.Funcs{UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q queue) {
 		var organizations v1alpha1.OrganizationList
-		if w.client.List(ctx, &organizations, client.InNamespace(e.ObjectNew.GetNamespace()), client.UnsafeDisableDeepCopy) != nil {
+		if w.facts.List(ctx, &organizations, client.InNamespace(e.ObjectNew.GetNamespace()), client.UnsafeDisableDeepCopy) != nil {
 			return
 		}
 		for i := range organizations.Items {

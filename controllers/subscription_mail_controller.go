@@ -95,6 +95,6 @@ func (r *SubscriptionMailReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(r.Post.workers()).
 		For(&v1alpha1.Organization{}, subscriptionToTell).
 		WatchesRawSource(r.Post.ends(subscriptionSender)).
-		WatchesRawSource(r.steps.everything(watches{r.Client, r.Facts}.everyOrganization)).
+		WatchesRawSource(r.steps.everything(watches{r.Facts}.everyOrganization)).
 		Complete(reconciler(r.Client, r))
 }

@@ -28,10 +28,7 @@ var manyAtOnce = controller.Options{MaxConcurrentReconciles: 16}
 
 // watches finds what a change concerns. It reads from the cache, by index. An error there means that the cache is being
 // stopped; nothing is to be woken then.
-type watches struct {
-	client client.Client
-	facts  facts.Reader
-}
+type watches struct{ facts facts.Reader }
 
 type (
 	requests = []ctrl.Request
@@ -64,7 +61,7 @@ func requestsFor[T any, P interface {
 
 func (w watches) organizations(ctx context.Context, namespace string) requests {
 	var organizations v1alpha1.OrganizationList
-	err := w.client.List(ctx, &organizations, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)
+	err := w.facts.List(ctx, &organizations, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)
 	return requestsFor(organizations.Items, err)
 }
 
@@ -75,7 +72,7 @@ func (w watches) organizationOfBinding(ctx context.Context, o client.Object) req
 		return nil
 	}
 	var organizations v1alpha1.OrganizationList
-	if err := w.client.List(ctx, &organizations, client.InNamespace(home), client.UnsafeDisableDeepCopy); err != nil {
+	if err := w.facts.List(ctx, &organizations, client.InNamespace(home), client.UnsafeDisableDeepCopy); err != nil {
 		return nil
 	}
 	var reqs requests
@@ -101,7 +98,7 @@ func (w watches) duplicates(ctx context.Context, o client.Object) requests {
 	m := o.(*v1alpha1.OrgMember)
 	byEmail, err := w.facts.SameEmail(ctx, m)
 	reqs := requestsFor(byEmail, err)
-	byUsername, err := w.facts.SameUsername(ctx, m)
+	byUsername, err := w.facts.SameUsername(ctx, m, byEmail)
 	return append(reqs, requestsFor(byUsername, err)...)
 }
 
@@ -121,7 +118,7 @@ func (w watches) membersOfWorkspace(ctx context.Context, o client.Object) reques
 	admins, err := w.facts.MembersBy(ctx, ws.Namespace, facts.IndexRole, string(v1alpha1.RoleAdmin))
 	reqs := requestsFor(admins, err)
 	var organizations v1alpha1.OrganizationList
-	if err := w.client.List(ctx, &organizations, client.InNamespace(ws.Namespace), client.UnsafeDisableDeepCopy); err == nil {
+	if err := w.facts.List(ctx, &organizations, client.InNamespace(ws.Namespace), client.UnsafeDisableDeepCopy); err == nil {
 		for _, org := range organizations.Items {
 			for _, owner := range []string{org.Spec.Owner, org.Status.Owner} {
 				if owner != "" {
@@ -190,7 +187,7 @@ func (w watches) workspacesOfNamespace(ctx context.Context, o client.Object) req
 
 func (w watches) workspacesUsing(ctx context.Context, namespace string) requests {
 	var workspaces v1alpha1.WorkspaceList
-	err := w.client.List(ctx, &workspaces, client.MatchingFields{facts.IndexNamespaceName: namespace}, client.UnsafeDisableDeepCopy)
+	err := w.facts.List(ctx, &workspaces, client.MatchingFields{facts.IndexNamespaceName: namespace}, client.UnsafeDisableDeepCopy)
 	return requestsFor(workspaces.Items, err)
 }
 
@@ -207,7 +204,7 @@ func (w watches) workspaceOfBinding(ctx context.Context, o client.Object) reques
 
 func (w watches) assignments(ctx context.Context, namespace string) requests {
 	var assignments v1alpha1.WorkspaceAssignmentList
-	err := w.client.List(ctx, &assignments, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)
+	err := w.facts.List(ctx, &assignments, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)
 	return requestsFor(assignments.Items, err)
 }
 

@@ -228,7 +228,7 @@ func factsOf(meta *metav1.PartialObjectMetadata) rules.NamespaceFacts {
 
 // SetupWithManager registers the controller and what wakes it.
 func (r *WorkspaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	w := watches{r.Client, r.Facts}
+	w := watches{r.Facts}
 	policies := &policyWatch{state: r.Facts.Guard}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspace").

@@ -107,7 +107,7 @@ func (r *WorkspaceAssignmentReconciler) gather(ctx context.Context, h rules.Home
 	}
 	for _, name := range a.Spec.Workspaces {
 		w := &v1alpha1.Workspace{}
-		err := r.Client.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: string(name)}, w)
+		err := r.Facts.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: string(name)}, w, client.UnsafeDisableDeepCopy) // to be read alone
 		if apierrors.IsNotFound(err) {
 			continue
 		}
@@ -149,7 +149,7 @@ func (r *WorkspaceAssignmentReconciler) finalize(ctx context.Context, h rules.Ho
 
 // SetupWithManager registers the controller and what wakes it.
 func (r *WorkspaceAssignmentReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	w := watches{r.Client, r.Facts}
+	w := watches{r.Facts}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("workspaceassignment").
 		WithOptions(severalAtOnce).

@@ -33,7 +33,7 @@ func (b *bench) startOperator(ctx context.Context) error {
 	if err := b.launchOperator(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	return eventually(ctx, 50*time.Millisecond, b.operator().leads)
 }

@@ -72,7 +72,7 @@ func latencyTable(r *result) string {
 
 // requestTable is what the operator asks of the API server until everybody is active, for each member.
 func requestTable(r *result) string {
-	onboard, accept := r.phase("onboard"), r.phase("accept")
+	onboard, accept := r.whole("onboard"), r.whole("accept")
 	if onboard == nil || accept == nil {
 		return ""
 	}

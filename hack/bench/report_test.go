@@ -111,6 +111,30 @@ func TestTargetsOfPartOfARun(t *testing.T) {
 	}
 }
 
+// What rests on a phase whose first part is missing is not claimed.
+func TestTargetsOfWhatWasCutShort(t *testing.T) {
+	all, r := targetTable([]*result{example()}), example()
+	r.CutShort = []string{"onboard"}
+	var missing []string
+	for row := range strings.Lines(all) {
+		if !strings.Contains(targetTable([]*result{r}), row) {
+			missing = append(missing, strings.Split(row, "|")[1])
+		}
+	}
+	want := []string{
+		" writes for each member, from creation to active with access ", " Events for each member, the same way ",
+		" reads of single objects until everybody is active ",
+		" onboarding, as a multiple of the floor (end state written by a plain client) ", " the same, of what the pipeline alone writes ",
+		" 100 organizations of 10 members with a workspace each, ready ",
+	}
+	if diff := cmp.Diff(want, missing); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if text := report([]*result{r}); strings.Contains(text, "for each member |") {
+		t.Errorf("requests for each member, of half of them:\n%s", text)
+	}
+}
+
 func TestMemoryForEachMember(t *testing.T) {
 	r := &result{Shape: "1000x10", Members: 10000, Phases: []measured{{Name: "idle", EndRSS: 50e6}, {Name: "steady", EndRSS: 90e6}}}
 	if text := targetTable([]*result{r}); !strings.Contains(text, "| at most 4096 B | 4000 B | met |") {

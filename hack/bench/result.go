@@ -138,6 +138,14 @@ func (r *result) phase(name string) *measured {
 	return nil
 }
 
+// whole is a phase of which nothing is missing.
+func (r *result) whole(name string) *measured {
+	if slices.Contains(r.CutShort, name) {
+		return nil
+	}
+	return r.phase(name)
+}
+
 func (r *result) done(name string) bool { return r.phase(name) != nil }
 
 func (r *result) complete(s shape) bool {

@@ -19,7 +19,7 @@ var claims = []claim{
 		return each(r, func(m measured) int { return m.writes() - m.writesButEvents() })
 	}},
 	{"reads of single objects until everybody is active", 0, plain, func(r *result) (float64, bool) {
-		onboard, accept := r.phase("onboard"), r.phase("accept")
+		onboard, accept := r.whole("onboard"), r.whole("accept")
 		if onboard == nil || accept == nil {
 			return 0, false
 		}
@@ -38,7 +38,7 @@ var claims = []claim{
 		return ratio(r, func(floor *measured) float64 { return floor.each(floor.Figures["declared after seconds"]) })
 	}},
 	{"100 organizations of 10 members with a workspace each, ready", 5, duration, func(r *result) (float64, bool) {
-		m := r.phase("onboard")
+		m := r.whole("onboard")
 		if m == nil || r.Shape != "100x10" {
 			return 0, false
 		}
@@ -98,7 +98,7 @@ func (m measured) writesButEvents() int {
 
 // each is a count for each member, until everybody is active.
 func each(r *result, count func(measured) int) (float64, bool) {
-	onboard, accept := r.phase("onboard"), r.phase("accept")
+	onboard, accept := r.whole("onboard"), r.whole("accept")
 	if onboard == nil || accept == nil {
 		return 0, false
 	}
@@ -127,7 +127,7 @@ func quantile(r *result, phase, what string) (quantiles, bool) {
 
 // ratio holds the time for a member against the floor's.
 func ratio(r *result, floor func(*measured) float64) (float64, bool) {
-	onboard, plain := r.phase("onboard"), r.phase("floor")
+	onboard, plain := r.whole("onboard"), r.whole("floor")
 	if onboard == nil || plain == nil || floor(plain) == 0 {
 		return 0, false
 	}

@@ -14,6 +14,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -36,6 +37,11 @@ type Reader struct {
 
 // shared lets a list hand out the cache's own objects. Whoever uses it must not change them.
 var shared = client.UnsafeDisableDeepCopy
+
+// by asks for what an index finds under a key.
+func by(index, key string) client.ListOption {
+	return client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector(index, key)}
+}
 
 // Home reads what there is to know of a home namespace. Its Organization is the cache's own: do not change it.
 func (r Reader) Home(ctx context.Context, namespace string) (rules.Home, error) {
@@ -91,15 +97,16 @@ func (r Reader) Namespace(ctx context.Context, name string) (*metav1.PartialObje
 // Member reads what must be known of others to judge a member.
 func (r Reader) Member(ctx context.Context, h rules.Home, m *v1alpha1.OrgMember) (rules.MemberFacts, error) {
 	f := rules.MemberFacts{Member: m}
-	others, err := r.SameEmail(ctx, m)
+	sameEmail, err := r.SameEmail(ctx, m)
 	if err != nil {
 		return f, err
 	}
-	f.SameEmail = rules.OlderClaim(m, others)
-	if others, err = r.SameUsername(ctx, m); err != nil {
+	f.SameEmail = rules.OlderClaim(m, sameEmail)
+	sameUsername, err := r.SameUsername(ctx, m, sameEmail)
+	if err != nil {
 		return f, err
 	}
-	f.SameUsername = rules.OlderClaim(m, others)
+	f.SameUsername = rules.OlderClaim(m, sameUsername)
 	if namespace, robot := rules.Robot(m); robot {
 		if f.RobotAllowed, err = r.robotHome(ctx, h.Namespace, namespace); err != nil {
 			return f, err
@@ -121,7 +128,7 @@ func (r Reader) Standing(ctx context.Context, h rules.Home, name string) (*rules
 // MembersBy lists the members of a home that an index finds under a key. They are the cache's own: do not change them.
 func (r Reader) MembersBy(ctx context.Context, namespace, index, key string) ([]v1alpha1.OrgMember, error) {
 	var members v1alpha1.OrgMemberList
-	if err := r.List(ctx, &members, client.InNamespace(namespace), client.MatchingFields{index: key}, shared); err != nil {
+	if err := r.List(ctx, &members, client.InNamespace(namespace), by(index, key), shared); err != nil {
 		return nil, fmt.Errorf("list members of %s by %s: %w", namespace, index, err)
 	}
 	return members.Items, nil
@@ -139,11 +146,7 @@ func (r Reader) MembersByUsername(ctx context.Context, namespace, username strin
 		if err != nil {
 			return nil, err
 		}
-		for i := range others {
-			if o := &others[i]; o.Spec.Username == "" && rules.Username(o, r.UsernamePrefix) == username {
-				members = append(members, *o)
-			}
-		}
+		members = append(members, r.defaulted(others, username)...)
 	}
 	return members, nil
 }
@@ -151,7 +154,7 @@ func (r Reader) MembersByUsername(ctx context.Context, namespace, username strin
 // MemberByUID finds a member in all homes; nil when there is none. It is the cache's own: do not change it.
 func (r Reader) MemberByUID(ctx context.Context, uid string) (*v1alpha1.OrgMember, error) {
 	var members v1alpha1.OrgMemberList
-	if err := r.List(ctx, &members, client.MatchingFields{IndexUID: uidKey(uid)}, shared); err != nil {
+	if err := r.List(ctx, &members, by(IndexUID, uidKey(uid)), shared); err != nil {
 		return nil, fmt.Errorf("find a member by UID: %w", err)
 	}
 	for i := range members.Items {
@@ -183,7 +186,7 @@ func (r Reader) Workspaces(ctx context.Context, namespace string) ([]v1alpha1.Wo
 // Assignments lists the assignments of a home that an index finds under a key. They are the cache's own.
 func (r Reader) Assignments(ctx context.Context, namespace, index, key string) ([]v1alpha1.WorkspaceAssignment, error) {
 	var assignments v1alpha1.WorkspaceAssignmentList
-	if err := r.List(ctx, &assignments, client.InNamespace(namespace), client.MatchingFields{index: key}, shared); err != nil {
+	if err := r.List(ctx, &assignments, client.InNamespace(namespace), by(index, key), shared); err != nil {
 		return nil, fmt.Errorf("list assignments of %s by %s: %w", namespace, index, err)
 	}
 	return assignments.Items, nil
@@ -295,7 +298,7 @@ func (r Reader) robotHome(ctx context.Context, home, namespace string) (bool, er
 		return true, nil
 	}
 	var workspaces v1alpha1.WorkspaceList
-	if err := r.List(ctx, &workspaces, client.InNamespace(home), client.MatchingFields{IndexNamespaceName: namespace}, shared); err != nil {
+	if err := r.List(ctx, &workspaces, client.InNamespace(home), by(IndexNamespaceName, namespace), shared); err != nil {
 		return false, fmt.Errorf("list workspaces of %s by namespace: %w", home, err)
 	}
 	return RobotHomes(home, workspaces.Items)(namespace), nil
@@ -320,7 +323,24 @@ func (r Reader) SameEmail(ctx context.Context, m *v1alpha1.OrgMember) ([]v1alpha
 	return r.MembersBy(ctx, m.Namespace, IndexEmail, key)
 }
 
-// SameUsername lists the members of the home with a member's username, itself included.
-func (r Reader) SameUsername(ctx context.Context, m *v1alpha1.OrgMember) ([]v1alpha1.OrgMember, error) {
-	return r.MembersByUsername(ctx, m.Namespace, rules.Username(m, r.UsernamePrefix))
+// SameUsername lists the members of the home with a member's username, itself included. sameEmail are those with its email, of
+// SameEmail: where usernames follow from emails, no others can have it.
+func (r Reader) SameUsername(ctx context.Context, m *v1alpha1.OrgMember, sameEmail []v1alpha1.OrgMember) ([]v1alpha1.OrgMember, error) {
+	username := rules.Username(m, r.UsernamePrefix)
+	if m.Spec.Username != "" {
+		return r.MembersByUsername(ctx, m.Namespace, username)
+	}
+	declared, err := r.MembersBy(ctx, m.Namespace, IndexUsername, username)
+	return append(declared, r.defaulted(sameEmail, username)...), err
+}
+
+// defaulted are those who declare no username and have this one by their email.
+func (r Reader) defaulted(members []v1alpha1.OrgMember, username string) []v1alpha1.OrgMember {
+	var found []v1alpha1.OrgMember
+	for i := range members {
+		if m := &members[i]; m.Spec.Username == "" && rules.Username(m, r.UsernamePrefix) == username {
+			found = append(found, *m)
+		}
+	}
+	return found
 }
