@@ -90,7 +90,7 @@ func run(ctx context.Context, o options) error {
 	reader := facts.Reader{Reader: mgr.GetClient(), Clock: clock.RealClock{}, Guard: policies.State, UsernamePrefix: o.usernamePrefix}
 	deps := controllers.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Facts: reader, Clock: reader.Clock, Steady: clock.RealClock{}, Post: post, Metrics: counters,
-		Recorder: recorder, Roles: o.roles, Invitations: invitations, ActivityWatched: o.activity.Enabled(), Unassigner: unassigner,
+		Recorder: recorder, Roles: o.roles, Invitations: invitations, ActivityWatched: o.activity.Enabled(), Unassigner: unassigner, IdleCounts: 10 * time.Second,
 	}
 	if err := controllers.Setup(ctx, mgr, deps); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -100,4 +101,53 @@ func TestCountsWait(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// Each mail that goes out takes a seat. Where seats have no limit nobody waits for the news, and many are told at a time.
+func TestSeatCountsWaitForMails(t *testing.T) {
+	var passed atomic.Int64
+	h := operate(t, idle, with(func(d *controllers.Deps) { d.Steady, d.IdleCounts = steps{passed: &passed}, 10*time.Second })).home(t)
+	acme, _ := h.found()
+	ann, joe := h.member("ann", v1alpha1.RoleMember), h.member("joe", v1alpha1.RoleMember)
+	h.create(ann, joe)
+	organizations := reconcile.AsReconciler(h.deps.Client, &controllers.OrganizationReconciler{Deps: h.deps})
+	taken := func(when string, want int32, most time.Duration) {
+		t.Helper()
+		h.eventually(when, func() error {
+			result, err := organizations.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(acme)})
+			if err != nil {
+				return err
+			}
+			h.get(acme)
+			if use := acme.Status.Seats; use == nil || use.Taken != want || (result.RequeueAfter > 0) != (most > 0) || result.RequeueAfter > most {
+				return fmt.Errorf("%+v, next look after %s", use, result.RequeueAfter)
+			}
+			return nil
+		})
+	}
+	invite := func(m *v1alpha1.OrgMember) {
+		editStatus(h, m, func(m *v1alpha1.OrgMember) {
+			m.Status.State = v1alpha1.StatePending
+			m.Status.Invitation = &v1alpha1.InvitationStatus{Serial: 1, Attempts: 1, ExpiresAt: metav1.NewTime(h.clock.Now().Add(time.Hour))}
+		})
+	}
+	taken("the owner alone has a seat", 1, 0)
+	invite(ann)
+	taken("ann was invited", 1, 10*time.Second)
+	passed.Add(int64(4 * time.Second))
+	taken("four seconds later", 1, 6*time.Second)
+	invite(joe)
+	h.eventually("the cache shows that joe was invited", func() error {
+		if err := h.deps.Client.Get(t.Context(), client.ObjectKeyFromObject(joe), joe); err != nil || joe.Status.Invitation == nil {
+			return fmt.Errorf("not yet: %w", err)
+		}
+		return nil
+	})
+	passed.Add(int64(6 * time.Second))
+	taken("after ten seconds both are told", 3, 0)
+
+	edit(h, acme, func(o *v1alpha1.Organization) { o.Spec.Subscription = &v1alpha1.OrganizationSubscription{Seats: 9} })
+	mia := h.member("mia", v1alpha1.RoleMember)
+	h.create(mia)
+	taken("mia is offered a seat", 4, 0)
 }

@@ -78,19 +78,25 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	r.reportRedundancy(o, roll.Admins)
 	wanted := slices.ContainsFunc(members, func(m v1alpha1.OrgMember) bool { return m.Name == o.Spec.Owner })
 	verdict := rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld)
-	result, err := r.counts.finish(ctx, r.Deps, before, o, verdict, roll.Wake, onlyCounts(before, o))
+	result, err := r.counts.finish(ctx, r.Deps, before, o, verdict, roll.Wake, newsOf(before, o))
 	r.tellRedundancy(h, before, o, err)
 	return result, err
 }
 
-// onlyCounts says that nothing changed but the counts of members and of seats, and that nobody is refused a seat by them.
-func onlyCounts(before, after *v1alpha1.Organization) bool {
-	counted := before.DeepCopy()
-	counted.Status.Members = after.Status.Members
-	if rules.SeatLimit(after) == 0 {
-		counted.Status.Seats = after.Status.Seats
+// newsOf says whether nothing changed but the counts of members and of seats, where nobody is refused a seat by them.
+func newsOf(before, after *v1alpha1.Organization) news {
+	if rules.SeatLimit(after) != 0 && !equality.Semantic.DeepEqual(before.Status.Seats, after.Status.Seats) {
+		return anything
 	}
-	return !equality.Semantic.DeepEqual(before, after) && equality.Semantic.DeepEqual(counted, after)
+	counted := before.DeepCopy()
+	counted.Status.Members, counted.Status.Seats = after.Status.Members, after.Status.Seats
+	switch {
+	case equality.Semantic.DeepEqual(before, after) || !equality.Semantic.DeepEqual(counted, after):
+		return anything
+	case equality.Semantic.DeepEqual(before.Status.Members, after.Status.Members):
+		return anIdleCount
+	}
+	return aCount
 }
 
 // standBack reports an Organization that is not in force, since there is an older one in the namespace.

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -16,7 +17,7 @@ import (
 	"github.com/orgkeeper/orgkeeper/internal/rbac"
 )
 
-// Deps is what the controllers work with. All fields but Unassigner are required.
+// Deps is what the controllers work with. All fields but Unassigner and IdleCounts are required.
 type Deps struct {
 	// Client writes, and reads from the cache.
 	Client client.Client
@@ -40,6 +41,8 @@ type Deps struct {
 	Post *Post
 	// Metrics counts them.
 	Metrics *Metrics
+	// IdleCounts is how long a count on which nothing hangs may wait for more to count; 0: not at all. It saves writes.
+	IdleCounts time.Duration
 	// Unassigner takes the assignee off the objects of who left. Nil: no kinds have assignees.
 	Unassigner *Unassigner
 

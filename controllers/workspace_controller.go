@@ -66,8 +66,15 @@ func (r *WorkspaceReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if err = cmp.Or(err, marked); err != nil {
 		return r.finishIncomplete(ctx, before, w, err, access.Wake)
 	}
-	onlyCount := w.Status.Namespace == before.Status.Namespace && !equality.Semantic.DeepEqual(before, w)
-	return r.counts.finish(ctx, r.Deps, before, w, verdict.Withheld(withheld), access.Wake, onlyCount)
+	return r.counts.finish(ctx, r.Deps, before, w, verdict.Withheld(withheld), access.Wake, newsOfWorkspace(before, w))
+}
+
+// newsOfWorkspace says whether nothing changed but the count of people.
+func newsOfWorkspace(before, after *v1alpha1.Workspace) news {
+	if after.Status.Namespace != before.Status.Namespace || equality.Semantic.DeepEqual(before, after) {
+		return anything
+	}
+	return aCount
 }
 
 // applyAccess makes the RoleBindings follow the access, and counts who has it. It says whether it withheld something.
