@@ -35,7 +35,8 @@ const (
 	anything news = iota
 	// aCount of people alone. It waits while somebody leaves.
 	aCount
-	// anIdleCount is one on which nothing hangs, and which changes with each mail that goes out. It waits for Deps.IdleCounts as well.
+	// anIdleCount is one on which nothing hangs, and which is about to change again, with each mail that goes out. It waits for
+	// Deps.IdleCounts as well.
 	anIdleCount
 )
 

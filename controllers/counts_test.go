@@ -103,13 +103,14 @@ func TestCountsWait(t *testing.T) {
 	})
 }
 
-// Each mail that goes out takes a seat. Where seats have no limit nobody waits for the news, and many are told at a time.
+// Each mail that goes out takes a seat. Where seats have no limit nobody waits for the news, and many are told at a time: as long as
+// there are more to come.
 func TestSeatCountsWaitForMails(t *testing.T) {
 	var passed atomic.Int64
 	h := operate(t, idle, with(func(d *controllers.Deps) { d.Steady, d.IdleCounts = steps{passed: &passed}, 10*time.Second })).home(t)
 	acme, _ := h.found()
-	ann, joe := h.member("ann", v1alpha1.RoleMember), h.member("joe", v1alpha1.RoleMember)
-	h.create(ann, joe)
+	ann, joe, mia := h.member("ann", v1alpha1.RoleMember), h.member("joe", v1alpha1.RoleMember), h.member("mia", v1alpha1.RoleMember)
+	h.create(ann, joe, mia)
 	organizations := reconcile.AsReconciler(h.deps.Client, &controllers.OrganizationReconciler{Deps: h.deps})
 	taken := func(when string, want int32, most time.Duration) {
 		t.Helper()
@@ -145,9 +146,11 @@ func TestSeatCountsWaitForMails(t *testing.T) {
 	})
 	passed.Add(int64(6 * time.Second))
 	taken("after ten seconds both are told", 3, 0)
+	invite(mia)
+	taken("mia is the last", 4, 0)
 
 	edit(h, acme, func(o *v1alpha1.Organization) { o.Spec.Subscription = &v1alpha1.OrganizationSubscription{Seats: 9} })
-	mia := h.member("mia", v1alpha1.RoleMember)
-	h.create(mia)
-	taken("mia is offered a seat", 4, 0)
+	zoe := h.member("zoe", v1alpha1.RoleMember)
+	h.create(zoe)
+	taken("zoe is offered a seat", 5, 0)
 }

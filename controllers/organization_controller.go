@@ -78,13 +78,13 @@ func (r *OrganizationReconciler) Reconcile(ctx context.Context, o *v1alpha1.Orga
 	r.reportRedundancy(o, roll.Admins)
 	wanted := slices.ContainsFunc(members, func(m v1alpha1.OrgMember) bool { return m.Name == o.Spec.Owner })
 	verdict := rules.JudgeOrganization(h, o, roll.Owner, wanted).Withheld(withheld)
-	result, err := r.counts.finish(ctx, r.Deps, before, o, verdict, roll.Wake, newsOf(before, o))
+	result, err := r.counts.finish(ctx, r.Deps, before, o, verdict, roll.Wake, newsOf(before, o, roll))
 	r.tellRedundancy(h, before, o, err)
 	return result, err
 }
 
 // newsOf says whether nothing changed but the counts of members and of seats, where nobody is refused a seat by them.
-func newsOf(before, after *v1alpha1.Organization) news {
+func newsOf(before, after *v1alpha1.Organization, roll rules.Roll) news {
 	if rules.SeatLimit(after) != 0 && !equality.Semantic.DeepEqual(before.Status.Seats, after.Status.Seats) {
 		return anything
 	}
@@ -93,7 +93,7 @@ func newsOf(before, after *v1alpha1.Organization) news {
 	switch {
 	case equality.Semantic.DeepEqual(before, after) || !equality.Semantic.DeepEqual(counted, after):
 		return anything
-	case equality.Semantic.DeepEqual(before.Status.Members, after.Status.Members):
+	case equality.Semantic.DeepEqual(before.Status.Members, after.Status.Members) && roll.SeatsToCome():
 		return anIdleCount
 	}
 	return aCount

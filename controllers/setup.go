@@ -41,7 +41,7 @@ type Deps struct {
 	Post *Post
 	// Metrics counts them.
 	Metrics *Metrics
-	// IdleCounts is how long a count on which nothing hangs may wait for more to count; 0: not at all. It saves writes.
+	// IdleCounts is how long a count on which nothing hangs may wait for those to come; 0: not at all. It saves writes.
 	IdleCounts time.Duration
 	// Unassigner takes the assignee off the objects of who left. Nil: no kinds have assignees.
 	Unassigner *Unassigner

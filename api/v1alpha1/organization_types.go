@@ -213,7 +213,8 @@ type MemberCounts struct {
 // SeatUse is how an organization's seats are used.
 type SeatUse struct {
 	// taken counts the people who have a seat: those who are Active, those who were invited and have not answered yet, the owner,
-	// and those in offered. Where seats have no limit it may be ten seconds late.
+	// and those in offered. Where seats have no limit it may be ten seconds late
+	// while many are invited.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	Taken int32 `json:"taken"`

@@ -90,6 +90,9 @@ func oldest(members []*v1alpha1.OrgMember, n int) []*v1alpha1.OrgMember {
 	return members[:n]
 }
 
+// SeatsToCome says that somebody is about to take a seat where they have no limit, or waits for one.
+func (r Roll) SeatsToCome() bool { return len(r.seatless) > 0 }
+
 // Lapsed are those whose offer is to go to somebody else although it is not on record that they took it: by their own
 // OrgMember, as the roll knows it, they do not want it any more. Nil when it goes to nobody.
 func (r Roll) Lapsed(o *v1alpha1.Organization, use *v1alpha1.SeatUse) []string {

@@ -11,7 +11,8 @@ package v1alpha1
 // SeatUse is how an organization's seats are used.
 type SeatUseApplyConfiguration struct {
 	// taken counts the people who have a seat: those who are Active, those who were invited and have not answered yet, the owner,
-	// and those in offered. Where seats have no limit it may be ten seconds late.
+	// and those in offered. Where seats have no limit it may be ten seconds late
+	// while many are invited.
 	Taken *int32 `json:"taken,omitempty"`
 	// waiting counts the people who wait for a seat.
 	Waiting *int32 `json:"waiting,omitempty"`
