@@ -186,6 +186,30 @@ func TestSeatsOffered(t *testing.T) {
 	}
 }
 
+// Somebody to come is whom nothing keeps from taking a seat, and who has not taken it yet.
+func TestSeatsToCome(t *testing.T) {
+	pending := state(v1alpha1.StatePending)
+	for _, c := range []struct {
+		reason string
+		home   rules.Home
+		member *v1alpha1.OrgMember
+		want   bool
+	}{
+		{"is about to be invited", home(seats(0, 0)), member("ann"), true},
+		{"is about to be let in", home(seats(0, 0)), member("ann", withoutAsking), true},
+		{"waits for one", home(seats(1, 1)), member("ann", pending), true},
+		{"was invited", home(seats(0, 0)), member("ann", invitedUntil(now.Add(time.Hour)), pending), false},
+		{"has joined", home(seats(0, 0)), member("ann", accepted, state(v1alpha1.StateActive)), false},
+		{"is kept out by something else", home(seats(0, 0), domains("other.example")), member("ann"), false},
+		{"leaves", home(seats(0, 0)), member("ann", leaving), false},
+	} {
+		jane := member("jane", admin, accepted, state(v1alpha1.StateActive))
+		if got := rules.Take(c.home, []v1alpha1.OrgMember{*jane, *c.member}, robotHomes).SeatsToCome(); got != c.want {
+			t.Errorf("who %s: %t", c.reason, got)
+		}
+	}
+}
+
 // A large crowd is let in part by part.
 func TestSeatsOfferedInParts(t *testing.T) {
 	h := home(seats(3000, 0))
